@@ -1,0 +1,81 @@
+//! What the HTTP/3 layer asks of a QUIC connection.
+//!
+//! The engine implements it over quiche; tests implement it over queues in memory. Nothing here blocks, and
+//! "nothing now" is never an error.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::priority::Priority;
+use crate::types::{Code, StreamId};
+
+/// One QUIC connection, as far as HTTP/3 needs it.
+pub trait Transport {
+    /// Appends at most `max` bytes of the stream to `out`. `Ok(None)`: nothing to read now; a later
+    /// [`handle_readable`](crate::Connection::handle_readable) tells when there is.
+    ///
+    /// # Errors
+    /// [`RecvError::Reset`] when the peer reset the stream, [`RecvError::Gone`] when there is no such stream.
+    fn recv(&mut self, id: StreamId, out: &mut BytesMut, max: usize) -> Result<Option<Received>, RecvError>;
+
+    /// Copies as many of `bytes` as there is room for; `fin` counts only if all of them were taken. An empty
+    /// `bytes` with `fin` ends the stream.
+    ///
+    /// # Errors
+    /// [`SendError::Stopped`] when the peer sent STOP_SENDING, [`SendError::Gone`] when there is no such stream.
+    fn send(&mut self, id: StreamId, bytes: &[u8], fin: bool) -> Result<usize, SendError>;
+
+    /// As [`send`](Self::send), without a copy: what was taken is split off the front of `bytes`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError>;
+
+    /// How many bytes the stream takes now. If that is less than `want`, the transport reports the stream
+    /// writable once there is room for `want`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError>;
+
+    /// Abandons what was sent and not yet received, with RESET_STREAM.
+    fn reset(&mut self, id: StreamId, code: Code);
+
+    /// Drops what was received and asks the peer to stop, with STOP_SENDING.
+    fn stop_sending(&mut self, id: StreamId, code: Code);
+
+    /// Opens a stream that only we send on; `None` while the peer's stream limit allows no more.
+    fn open_uni(&mut self) -> Option<StreamId>;
+
+    /// Opens a stream both sides send on; `None` while the peer's stream limit allows no more.
+    fn open_bidi(&mut self) -> Option<StreamId>;
+
+    /// Sets the order in which streams get their share of the connection (RFC 9218).
+    fn set_priority(&mut self, id: StreamId, priority: Priority);
+}
+
+/// What one [`Transport::recv`] brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes appended.
+    pub len: usize,
+    /// Whether they are the stream's last.
+    pub fin: bool,
+}
+
+/// Why a stream cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// The peer sent RESET_STREAM with this code.
+    Reset(Code),
+    /// The stream does not exist, or has ended.
+    Gone,
+}
+
+/// Why a stream cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The peer sent STOP_SENDING with this code; the transport answers with RESET_STREAM by itself.
+    Stopped(Code),
+    /// The stream does not exist, or has ended.
+    Gone,
+}
