@@ -4,6 +4,8 @@
 //! [`Transport`] trait.
 #![forbid(unsafe_code)]
 
+pub mod field;
+pub mod message;
 pub mod priority;
 pub mod qpack;
 mod transport;

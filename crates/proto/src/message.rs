@@ -1,0 +1,1 @@
+//! Field sections and `http` types: strict validation both ways.
