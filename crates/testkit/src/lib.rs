@@ -1,1 +1,17 @@
-//! See ARCHITECTURE.md.
+//! Help for Lorraine's tests: a UDP relay that impairs a path, certificates, seeded randomness, hex, memory readings.
+//!
+//! Nothing here ships: the crate is not published and is a dev-dependency only. It knows no other crate of the
+//! workspace, so that every one of them may use it.
+
+pub mod relay;
+
+mod certificate;
+mod hex;
+mod memory;
+mod rng;
+
+pub use certificate::Certificate;
+pub use hex::{hex, unhex};
+pub use memory::{resident_bytes, resident_bytes_of};
+pub use relay::{Relay, RelayConfig};
+pub use rng::Rng;
