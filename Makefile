@@ -1,0 +1,37 @@
+# The short way to everything. `make help` lists what there is; each line of work is in scripts/.
+
+DIR ?= examples/site
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint fmt doc bench fuzz setup
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: ## build and serve DIR (default examples/site) over HTTP/3; ARGS="--listen [::]:8443"
+	@scripts/setup build
+	cargo build --release --package lorraine-cli
+	$${CARGO_TARGET_DIR:-target}/release/lorraine serve $(DIR) $(ARGS)
+
+test: ## run every test: Rust, QPACK against another stack, Python clients, Chromium
+	@scripts/check test
+
+lint: ## check formatting, clippy, documentation, the layout and the dependencies
+	@scripts/check lint
+
+fmt: ## format the Rust sources
+	cargo fmt --all
+
+doc: ## build the API documentation
+	@scripts/setup build
+	cargo doc --workspace --no-deps
+
+bench: ## measure Lorraine beside other servers; ARGS go to the script
+	@scripts/bench $(ARGS)
+
+fuzz: ## fuzz each target for SECONDS (default 30)
+	@scripts/fuzz $(SECONDS)
+
+setup: ## only install what the other commands need
+	@scripts/setup build clients browser
