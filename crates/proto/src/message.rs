@@ -1,1 +1,0 @@
-//! Field sections and `http` types: strict validation both ways.
