@@ -4,14 +4,27 @@
 //! [`Transport`] trait.
 #![forbid(unsafe_code)]
 
+mod budget;
+mod config;
+mod connection;
+mod event;
+mod fault;
 pub mod field;
+mod frame;
+pub mod hq;
 pub mod message;
 pub mod priority;
 pub mod qpack;
+mod settings;
 mod transport;
 mod types;
 pub mod varint;
 
+pub use config::{Config, Limits};
+pub use connection::{Connection, Counters, RequestError, Sent};
+pub use event::{BodyRead, Event};
+pub use fault::{ConnectionFault, StreamFault};
 pub use priority::Priority;
+pub use settings::Settings;
 pub use transport::{Received, RecvError, SendError, Transport};
 pub use types::{Code, Role, StreamId};

@@ -1,0 +1,338 @@
+//! One HTTP/3 connection (RFC 9114): it reads and writes streams through a [`Transport`] and tells its owner events.
+//!
+//! It owns the frames, QPACK and the state of every request. It does not own bodies: those stay with the transport
+//! until the application polls, and with the application until the transport has room.
+
+mod control;
+mod deadlines;
+mod local;
+mod peer;
+mod receive;
+mod scan;
+mod send;
+mod stream;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::event::Event;
+use crate::fault::{ConnectionFault, StreamFault};
+use crate::field::Field;
+use crate::frame::{self, FrameHeader};
+use crate::priority::Priority;
+use crate::qpack::{DecodeError, Decoded, Decoder, DecoderConfig, Encoder, EncoderConfig};
+use crate::settings::Settings;
+use crate::transport::Transport;
+use crate::types::{Role, StreamId};
+use crate::varint;
+
+use deadlines::Deadlines;
+use local::LocalStreams;
+use peer::PeerStreams;
+pub use send::{RequestError, Sent};
+use stream::{RecvState, Stream};
+
+/// An HTTP/3 connection.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    config: Config,
+    local: LocalStreams,
+    peer: PeerStreams,
+    peer_settings: Option<Settings>,
+    streams: HashMap<StreamId, Stream, foldhash::fast::RandomState>,
+    /// The stream ID after the highest request seen; what GOAWAY names.
+    next_request: u64,
+    goaway: GoAway,
+    encoder: Encoder,
+    decoder: Decoder,
+    priorities: PendingPriorities,
+    deadlines: Deadlines,
+    budget: Budget,
+    events: VecDeque<Event>,
+    scratch: Scratch,
+    counters: Counters,
+}
+
+/// The lowest stream ID that is no longer served, by the last GOAWAY each way.
+#[derive(Debug, Default)]
+struct GoAway {
+    sent: Option<u64>,
+    received: Option<u64>,
+}
+
+/// Buffers that serve every stream in turn.
+#[derive(Debug, Default)]
+struct Scratch {
+    read: BytesMut,
+    section: BytesMut,
+    frame: BytesMut,
+    fields: Vec<Field>,
+}
+
+/// Priorities that came before their requests (RFC 9218 §7), bounded by `Limits::pending_priorities`.
+#[derive(Debug, Default)]
+struct PendingPriorities(VecDeque<(StreamId, Priority)>);
+
+impl PendingPriorities {
+    fn take(&mut self, id: StreamId) -> Option<Priority> {
+        let at = self.0.iter().position(|(stream, _)| *stream == id)?;
+        self.0.remove(at).map(|(_, priority)| priority)
+    }
+
+    fn put(&mut self, id: StreamId, priority: Priority, limit: usize) {
+        self.0.retain(|(stream, _)| *stream != id);
+        if self.0.len() >= limit {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, priority));
+    }
+}
+
+/// What happened on a connection, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests whose header section was read.
+    pub requests: u64,
+    /// Requests refused because they came after GOAWAY.
+    pub requests_rejected: u64,
+    /// Streams ended for the peer's fault.
+    pub stream_faults: u64,
+}
+
+impl Connection {
+    /// A connection that has sent and received nothing yet.
+    #[must_use]
+    pub fn new(role: Role, config: Config) -> Self {
+        let limits = &config.limits;
+        let decoder = Decoder::new(DecoderConfig {
+            max_table_capacity: limits.qpack_table_capacity,
+            max_blocked_streams: limits.qpack_blocked_streams,
+            max_section_size: limits.field_section_size,
+            max_fields: limits.fields,
+        });
+        let encoder =
+            Encoder::new(EncoderConfig { max_table_capacity: limits.qpack_encoder_capacity, ..Default::default() });
+        Self {
+            role,
+            local: LocalStreams::new(),
+            peer: PeerStreams::new(role),
+            peer_settings: None,
+            streams: HashMap::default(),
+            next_request: 0,
+            goaway: GoAway::default(),
+            encoder,
+            decoder,
+            priorities: PendingPriorities::default(),
+            deadlines: Deadlines::default(),
+            budget: Budget::default(),
+            events: VecDeque::new(),
+            scratch: Scratch::default(),
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    /// The handshake is done: opens our streams and says our SETTINGS (RFC 9114 §6.2.1), a reserved setting and a
+    /// reserved frame among them (§7.2.8).
+    pub fn handle_established(&mut self, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let seed = self.config.grease_seed;
+        let control = self.local.control.queue();
+        self.config.settings(self.role == Role::Server).encode(seed, control);
+        FrameHeader { kind: frame::grease(seed.rotate_left(17)), len: 0 }.encode(control);
+        self.flush(t)
+    }
+
+    /// Stream `id` has something to read. Call once for each time the transport says so.
+    ///
+    /// # Errors
+    /// A fault for which the connection must be closed with its code.
+    pub fn handle_readable(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        t: &mut impl Transport,
+    ) -> Result<(), ConnectionFault> {
+        match (id.is_bidirectional(), id.initiator()) {
+            (true, Role::Client) => self.request_readable(now, id, t),
+            // RFC 9114 §6.1: clients treat a bidirectional stream of the server's as an error.
+            (true, Role::Server) => Err(ConnectionFault::StreamForbidden),
+            (false, _) => self.uni_readable(now, id, t),
+        }
+    }
+
+    /// Stream `id` has room again, or the peer asked us to stop sending on it.
+    ///
+    /// # Errors
+    /// A fault for which the connection must be closed with its code.
+    pub fn handle_writable(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        if id.is_bidirectional() { self.request_writable(id, t) } else { self.local.handle_writable(id, t) }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Ends the streams that kept us waiting too long.
+    ///
+    /// # Errors
+    /// A fault for which the connection must be closed with its code.
+    pub fn handle_timeout(&mut self, now: Instant, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        while let Some(id) = self.deadlines.pop_late_head(now) {
+            if self.streams.get(&id).is_some_and(|stream| stream.recv.state == RecvState::AwaitingHead) {
+                self.fail_stream(id, StreamFault::HeaderDeadline, t)?;
+            }
+        }
+        while let Some(id) = self.deadlines.pop_late_blocked(now) {
+            if self.streams.get(&id).is_some_and(|stream| stream.recv.blocked.is_some()) {
+                self.fail_stream(id, StreamFault::Blocked, t)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next thing to tell, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Hands the transport what waits on the control and QPACK streams. Call it once after a batch of work.
+    ///
+    /// # Errors
+    /// The peer asked us to stop one of them.
+    pub fn flush(&mut self, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        if self.local.encoder.is_flushed() {
+            self.encoder.take_output(self.local.encoder.queue());
+        }
+        if self.local.decoder.is_flushed() {
+            self.decoder.take_output(self.local.decoder.queue());
+        }
+        self.local.flush(t)
+    }
+
+    /// Tells the peer to open no more requests (RFC 9114 §5.2). A first call with `last` unset warns it, so that what
+    /// is on its way still counts; a call with `last` set refuses what comes after it. Servers only.
+    pub fn go_away(&mut self, last: bool, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let limit = if last { self.next_request } else { varint::MAX - 3 };
+        if self.goaway.sent.is_some_and(|sent| sent <= limit) {
+            return Ok(());
+        }
+        self.goaway.sent = Some(limit);
+        let control = self.local.control.queue();
+        FrameHeader { kind: frame::GOAWAY, len: varint::len(limit) as u64 }.encode(control);
+        varint::encode(limit, control);
+        self.flush(t)
+    }
+
+    /// Requests that have not come to their end, both ways.
+    #[must_use]
+    pub fn active_requests(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// The peer's SETTINGS, once they came.
+    #[must_use]
+    pub const fn peer_settings(&self) -> Option<&Settings> {
+        self.peer_settings.as_ref()
+    }
+
+    /// What happened so far, in numbers.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Forgets a stream that has come to its end both ways.
+    fn sweep(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(Stream::is_over) {
+            self.streams.remove(&id);
+        }
+    }
+
+    /// Whether the decoder may wait for something of this stream, so that dropping it must be told the peer's encoder
+    /// (RFC 9204 §2.2.2.2).
+    fn decoder_may_hold(&self, id: StreamId) -> bool {
+        self.config.limits.qpack_table_capacity > 0
+            && self.streams.get(&id).is_some_and(|stream| stream.recv.state != RecvState::Ended)
+    }
+
+    /// Keeps a field section until its table entries come, within bounds of bytes and time.
+    fn block(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        section: Bytes,
+        t: &mut impl Transport,
+    ) -> Result<(), ConnectionFault> {
+        let held: usize = self
+            .deadlines
+            .blocked()
+            .filter_map(|id| self.streams.get(&id)?.recv.blocked.as_ref())
+            .map(Bytes::len)
+            .sum();
+        if held + section.len() > self.config.limits.qpack_blocked_bytes {
+            return self.fail_stream(id, StreamFault::Blocked, t);
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.recv.blocked = Some(section);
+            self.deadlines.await_entries(id, now + self.config.limits.qpack_blocked_time);
+        }
+        Ok(())
+    }
+
+    /// Table entries came: field sections that waited for them go on.
+    fn unblock(&mut self, now: Instant, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let waiting: Vec<StreamId> = self.deadlines.blocked().collect();
+        for id in waiting {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                self.deadlines.forget_blocked(id);
+                continue;
+            };
+            let Some(section) = stream.recv.blocked.take() else { continue };
+            let awaiting_head = stream.recv.state == RecvState::AwaitingHead;
+            match self.decoder.decode(id, &section, &mut self.scratch.fields) {
+                Ok(Decoded::Blocked) => {
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.recv.blocked = Some(section);
+                    }
+                    continue;
+                }
+                Ok(Decoded::Complete) if awaiting_head => self.resume_head(now, id, t)?,
+                Ok(Decoded::Complete) => self.resume_trailers(id, t)?,
+                Err(DecodeError::Section(_)) => self.fail_stream(id, StreamFault::FieldSectionTooLarge, t)?,
+                Err(DecodeError::Connection(fault)) => return Err(fault.into()),
+            }
+            self.deadlines.forget_blocked(id);
+        }
+        Ok(())
+    }
+
+    fn resume_head(&mut self, now: Instant, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
+        let end = stream.recv.fin && stream.recv.pending.is_empty();
+        let more = self.on_head(id, end, t)?;
+        // What came while the section waited was left in the transport, which will not say so again.
+        if more { self.read_head(now, id, t) } else { Ok(()) }
+    }
+
+    fn resume_trailers(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        match self.accept_trailers(id) {
+            Ok(trailers) => {
+                let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+                stream.recv.trailers = Some(trailers);
+                if std::mem::take(&mut stream.recv.waiting) {
+                    self.events.push_back(Event::Readable(id));
+                }
+                Ok(())
+            }
+            Err(fault) => self.fail_stream(id, fault, t),
+        }
+    }
+}
