@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Runs clients of other HTTP/3 stacks against Lorraine: `interop/run.py [SUITE ...] --bin target/release/lorraine`.
+
+Each suite starts its own server on a free port. One line a case; the last line counts them, and a failed case makes
+the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from clients import aio, browser, curl, demo, files, h3spec
+from clients.report import Report
+from clients.server import Certificate, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "examples" / "site"
+
+Suite = Callable[[Report, Server], Awaitable[None]]
+
+
+async def with_curl(report: Report, server: Server) -> None:
+    client = curl.CurlClient(server.port)
+    await demo.run(report, client, server.folder)
+    await client.close()
+
+
+async def with_aioquic(report: Report, server: Server) -> None:
+    client = aio.AioquicClient(server.port)
+    await demo.run(report, client, server.folder)
+    await client.close()
+
+
+async def with_h3spec(report: Report, server: Server) -> None:
+    await h3spec.run(report, server.port)
+
+
+async def with_chromium(report: Report, server: Server) -> None:
+    await browser.run(report, server)
+
+
+async def with_files(report: Report, server: Server) -> None:
+    client = aio.AioquicClient(server.port)
+    await files.run(report, client, server.folder)
+    await client.close()
+
+
+# Each suite, and the command of `lorraine` that it runs against.
+SUITES: dict[str, tuple[str, Suite]] = {
+    "curl": ("demo", with_curl),
+    "aioquic": ("demo", with_aioquic),
+    "h3spec": ("demo", with_h3spec),
+    "files": ("serve", with_files),
+    "chromium": ("demo", with_chromium),
+}
+
+
+async def run_suite(name: str, binary: Path, more: list[str]) -> Report:
+    command, suite = SUITES[name]
+    report = Report(name)
+    with tempfile.TemporaryDirectory(prefix="lorraine-interop-") as scratch:
+        folder = files.make_folder(Path(scratch)) if command == "serve" else SITE
+        server = Server(binary, command, folder, Certificate(Path(scratch)), *more)
+        with server:
+            await suite(report, server)
+            await report.case("server_is_still_running", lambda: still_runs(server))
+        await report.case("server_stops_when_asked", lambda: stopped(server))
+    if report.failed:
+        print(f"---- what the server said\n{server.log()}----", flush=True)
+    return report
+
+
+async def still_runs(server: Server) -> None:
+    if not server.is_running():
+        raise AssertionError(f"the program ended with {server.exit_code()}")
+
+
+async def stopped(server: Server) -> None:
+    if server.exit_code() != 0:
+        raise AssertionError(f"after SIGINT the program ended with {server.exit_code()}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
+    parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release" / "lorraine", help="the program")
+    parser.add_argument("--arg", action="append", default=[], help="one more argument for the program")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.suite if name not in SUITES]
+    if unknown:
+        parser.error(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
+    if not arguments.bin.exists():
+        parser.error(f"{arguments.bin} does not exist; build it with `cargo build --release -p lorraine-cli`")
+    total = Report("all")
+    for name in arguments.suite or SUITES:
+        report = asyncio.run(run_suite(name, arguments.bin.resolve(), arguments.arg))
+        print(f"{name}: {report.summary()}", flush=True)
+        total.add(report)
+    print(total.summary())
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
