@@ -1,0 +1,212 @@
+//! What can be set, with its default and its unit.
+
+use std::time::Duration;
+
+use crate::cid::Owner;
+use crate::secrets::Secret;
+
+/// Settings of an [`Engine`](crate::Engine).
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The bounds.
+    pub limits: Limits,
+    /// When to ask clients to prove their address first. [`RetryPolicy::Auto`] unless set.
+    pub retry: RetryPolicy,
+    /// What a client hears when no more connections are taken. [`Refusal::Silent`] unless set.
+    pub refusal: Refusal,
+    /// Congestion control. [`CongestionControl::Cubic`] unless set.
+    pub congestion_control: CongestionControl,
+    /// Whether packets are spread over the round trip. Off: quiche computes a time for each packet, but the event
+    /// loops have no way to hold one back, so nothing would be paced.
+    pub pacing: bool,
+    /// Whether to look for the largest packet the path carries, up to [`max_send_payload`](Self::max_send_payload).
+    /// Off unless set: then packets of that size are sent from the end of the handshake on.
+    pub path_mtu_discovery: bool,
+    /// Largest UDP payload sent, in bytes: 1200 to 1472, 1350 unless set. That leaves 122 bytes of an Ethernet
+    /// frame for tunnels. With [`path_mtu_discovery`](Self::path_mtu_discovery) it may be raised to 1472.
+    pub max_send_payload: usize,
+    /// Largest UDP payload accepted, in bytes, told to the peer: 1200 to 65527, 65527 unless set.
+    pub max_receive_payload: usize,
+    /// Source of connection IDs, tokens and stateless resets; the same in all workers. Random unless set.
+    pub secret: Secret,
+    /// Index of this worker and number of this run, for its connection IDs. Both 0 unless set.
+    pub owner: Owner,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            retry: RetryPolicy::Auto,
+            refusal: Refusal::Silent,
+            congestion_control: CongestionControl::Cubic,
+            pacing: false,
+            path_mtu_discovery: false,
+            max_send_payload: 1350,
+            max_receive_payload: 65_527,
+            secret: Secret::random(),
+            owner: Owner { worker: 0, generation: 0 },
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Fills in quiche's configuration, all but TLS.
+    pub(crate) fn configure(&self, quiche: &mut quiche::Config) {
+        let limits = &self.limits;
+        quiche.set_max_idle_timeout(u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX));
+        quiche.set_max_send_udp_payload_size(self.max_send_payload);
+        quiche.set_max_recv_udp_payload_size(self.max_receive_payload);
+        quiche.discover_pmtu(self.path_mtu_discovery);
+        quiche.set_cc_algorithm(match self.congestion_control {
+            CongestionControl::Cubic => quiche::CongestionControlAlgorithm::CUBIC,
+            CongestionControl::Reno => quiche::CongestionControlAlgorithm::Reno,
+            CongestionControl::Bbr2 => quiche::CongestionControlAlgorithm::Bbr2Gcongestion,
+        });
+        quiche.enable_pacing(self.pacing);
+
+        quiche.set_initial_max_streams_bidi(limits.bidi_streams);
+        quiche.set_initial_max_streams_uni(limits.uni_streams);
+        quiche.set_initial_max_data(limits.connection_window);
+        quiche.set_initial_max_stream_data_bidi_local(limits.stream_window);
+        quiche.set_initial_max_stream_data_bidi_remote(limits.stream_window);
+        quiche.set_initial_max_stream_data_uni(limits.stream_window);
+        quiche.set_max_connection_window(limits.max_connection_window);
+        quiche.set_max_stream_window(limits.max_stream_window);
+        quiche.set_active_connection_id_limit(limits.active_connection_ids);
+        if limits.datagram_receive_queue > 0 || limits.datagram_send_queue > 0 {
+            quiche.enable_dgram(true, limits.datagram_receive_queue, limits.datagram_send_queue);
+        }
+    }
+}
+
+/// When a server answers an Initial packet without a token with a Retry (RFC 9000 §8.1.2), which costs the client a
+/// round trip and the server nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryPolicy {
+    /// While at least [`Limits::retry_threshold`] handshakes are under way.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What becomes of an Initial packet when [`Limits::connections`] is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Dropped: an attacker learns and gains nothing; a client tries again until its own timeout.
+    Silent,
+    /// Answered with CONNECTION_REFUSED, at most [`Limits::stateless_closes_per_second`].
+    Close,
+}
+
+/// How the sending rate follows the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// CUBIC (RFC 9438).
+    Cubic,
+    /// NewReno (RFC 9002 §7).
+    Reno,
+    /// BBR version 2, as quiche implements it.
+    Bbr2,
+}
+
+/// The bounds of an [`Engine`](crate::Engine). Each is one worker's, not the whole server's.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Silence after which a connection is given up: 30 s (RFC 9000 §10.1; at least three probe timeouts).
+    pub idle_timeout: Duration,
+    /// Time for a handshake, from the first packet on: 10 s.
+    pub handshake_timeout: Duration,
+    /// Connections: 65,536. Past it Initial packets are refused as [`EngineConfig::refusal`] says.
+    pub connections: usize,
+    /// Connections whose handshake is not complete: 4096. Past it Initial packets are dropped.
+    pub half_open: usize,
+    /// Handshakes under way at which [`RetryPolicy::Auto`] begins to send Retry: 100.
+    pub retry_threshold: usize,
+    /// How long a Retry token is good: 10 s.
+    pub retry_token_lifetime: Duration,
+
+    /// Streams both ways that the peer may have open: 100.
+    pub bidi_streams: u64,
+    /// Streams one way that the peer may have open: 16, of which HTTP/3 needs three.
+    pub uni_streams: u64,
+    /// Bytes of one stream that the peer may send before any are read: 256 KiB at first ...
+    pub stream_window: u64,
+    /// ... and grown, while the application reads quickly, to at most 2 MiB.
+    pub max_stream_window: u64,
+    /// Bytes of all streams together that the peer may send before any are read: 1.5 MiB at first ...
+    pub connection_window: u64,
+    /// ... and grown to at most 3 MiB.
+    ///
+    /// quiche keeps what came out of order without a bound on the number of pieces. The worst peer sends every
+    /// second byte in a frame of its own and so pins about 64 bytes of memory for each byte of this window,
+    /// while an honest one needs it only to be as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over
+    /// 100 ms.
+    pub max_connection_window: u64,
+    /// Connection IDs that the peer may have for us and we for it: 8. Also the number of network paths.
+    pub active_connection_ids: u64,
+    /// Connection IDs given to one peer in one turn: 8.
+    pub connection_ids_per_turn: usize,
+    /// DATAGRAM frames kept for the application, the oldest dropped first: 0, which turns the extension off.
+    pub datagram_receive_queue: usize,
+    /// DATAGRAM frames waiting to be sent: 0.
+    pub datagram_send_queue: usize,
+    /// Packets sent under one key before the connection is closed: 2^23 less 2^16 (RFC 9001 §6.6: AES-GCM loses its
+    /// confidentiality past 2^23). quiche cannot change keys by itself.
+    pub packets_per_key: u64,
+    /// Packets sent after which [`Event::KeyAgeing`](crate::Event::KeyAgeing) asks to replace the connection: 2^22.
+    pub packets_per_key_warning: u64,
+
+    /// Version Negotiation packets a second: 100.
+    pub version_negotiations_per_second: u32,
+    /// Stateless resets a second: 50.
+    pub stateless_resets_per_second: u32,
+    /// Refusals (CONNECTION_CLOSE without a connection) a second: 50.
+    pub stateless_closes_per_second: u32,
+    /// Answers without a connection that wait to be sent: 512. Retry packets past it are dropped.
+    pub reply_queue: usize,
+
+    /// Streams of one connection looked at before it is the next connection's turn: 256.
+    pub stream_events_at_once: usize,
+    /// Streams of all connections looked at in one turn of the worker: 16,384.
+    pub stream_events_per_turn: usize,
+    /// Bytes one connection may send in one turn: 256 KiB.
+    pub connection_bytes_per_turn: usize,
+    /// Bytes all connections may send in one turn: 8 MiB.
+    pub bytes_per_turn: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            connections: 65_536,
+            half_open: 4096,
+            retry_threshold: 100,
+            retry_token_lifetime: Duration::from_secs(10),
+            bidi_streams: 100,
+            uni_streams: 16,
+            stream_window: 256 << 10,
+            max_stream_window: 2 << 20,
+            connection_window: 3 << 19,
+            max_connection_window: 3 << 20,
+            active_connection_ids: 8,
+            connection_ids_per_turn: 8,
+            datagram_receive_queue: 0,
+            datagram_send_queue: 0,
+            packets_per_key: (1 << 23) - (1 << 16),
+            packets_per_key_warning: 1 << 22,
+            version_negotiations_per_second: 100,
+            stateless_resets_per_second: 50,
+            stateless_closes_per_second: 50,
+            reply_queue: 512,
+            stream_events_at_once: 256,
+            stream_events_per_turn: 16_384,
+            connection_bytes_per_turn: 256 << 10,
+            bytes_per_turn: 8 << 20,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What an engine tells its caller.
+
+use std::net::SocketAddr;
+
+/// Something that happened on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<E> {
+    /// The handshake is complete: the first event of a server's connection. `alpn` is what both sides agreed on.
+    Established {
+        /// The application protocol.
+        alpn: Vec<u8>,
+        /// The address of the peer, proved by the handshake.
+        peer: SocketAddr,
+        /// The address of ours that it talks to.
+        local: SocketAddr,
+    },
+    /// The application protocol has something to say.
+    Protocol(E),
+    /// The peer's address changed, and it proved that it receives packets there (RFC 9000 §9).
+    Moved {
+        /// The new address.
+        peer: SocketAddr,
+    },
+    /// [`packets_per_key_warning`](crate::Limits::packets_per_key_warning) packets were sent: time for a GOAWAY, so
+    /// that the client opens another connection before this one must close.
+    KeyAgeing,
+    /// The connection is over, and this its last event: its protocol is gone. Not sent for a server's connection
+    /// that was never established.
+    Closed(Closed),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer closed it, with CONNECTION_CLOSE.
+    ByPeer(CloseReason),
+    /// This endpoint closed it, for an error of the peer's or because it was told to.
+    ByUs(CloseReason),
+    /// Nothing came for the idle timeout (RFC 9000 §10.1).
+    IdleTimeout,
+    /// The handshake took too long.
+    HandshakeTimeout,
+    /// The peer does not know the connection any more (RFC 9000 §10.3).
+    StatelessReset,
+}
+
+/// What stands in a CONNECTION_CLOSE frame (RFC 9000 §19.19).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseReason {
+    /// Whether the code is one of the application protocol's, and not one of QUIC's.
+    pub application: bool,
+    /// The error code.
+    pub code: u64,
+    /// The reason phrase, as it came.
+    pub reason: Vec<u8>,
+}

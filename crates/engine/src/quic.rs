@@ -1,0 +1,361 @@
+//! One QUIC connection, as [`lorraine_proto::Transport`].
+//!
+//! What quiche 0.30 promises about its streams, and what it does not:
+//!
+//! - **Readable** is told once, when a stream goes from nothing to read to something. Data that comes while some is
+//!   left unread is not told again, and neither is a reset: who stops reading must remember to come back. Only after
+//!   [`recv`](Transport::recv) gave `None` will the stream be reported again. (A stream whose priority is incremental,
+//!   quiche's default, *is* reported once more after a read that left something.)
+//! - **Writable** is told when a stream is made, by either side, and then once each time it may be written again
+//!   after [`send`](Transport::send) or [`capacity`](Transport::capacity) fell short. A STOP_SENDING is told the same way.
+//! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
+//!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
+//!   less than was wanted, waits in a list here, looked through once a turn.
+//! - Writing to a stream that has ended and been forgotten gives quiche's `Done`, which otherwise means "no room now".
+
+use std::mem;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use lorraine_proto::{Code, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
+use quiche::{Error, Shutdown};
+
+use crate::buffers::{Buffers, Chunk, Datagram};
+use crate::cid::Cid;
+use crate::counters::Counters;
+
+/// A connection's transport: streams, datagrams and what is known of the peer.
+pub struct Quic {
+    inner: quiche::Connection<Buffers>,
+    /// Next stream IDs of ours.
+    next_bidi: u64,
+    next_uni: u64,
+    /// Streams with some room that were asked for more, and how much more; at most one entry a stream.
+    short: Vec<(StreamId, usize)>,
+    /// Those of them that have it now.
+    roomy: Vec<StreamId>,
+}
+
+impl Quic {
+    pub(crate) fn new(inner: quiche::Connection<Buffers>) -> Self {
+        let side = u64::from(inner.is_server());
+        Self { inner, next_bidi: side, next_uni: UNI | side, short: Vec::new(), roomy: Vec::new() }
+    }
+
+    /// Which side this endpoint is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        if self.inner.is_server() { Role::Server } else { Role::Client }
+    }
+
+    /// The host name that the client asked for with SNI.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.inner.server_name()
+    }
+
+    /// The connection's name in qlog files: its first source connection ID in hex.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.inner.trace_id()
+    }
+
+    /// The current estimate of the round trip on the path in use.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.inner.path_stats().find(|path| path.active).map(|path| path.rtt)
+    }
+
+    /// The largest payload of a DATAGRAM frame; `None` when either side has them turned off.
+    #[must_use]
+    pub fn max_datagram_len(&self) -> Option<usize> {
+        self.inner.dgram_max_writable_len()
+    }
+
+    /// Queues a DATAGRAM frame (RFC 9221); it is lost if the network loses it.
+    ///
+    /// # Errors
+    /// [`DatagramError`] when it cannot be sent; nothing was queued.
+    pub fn send_datagram(&mut self, payload: Bytes) -> Result<(), DatagramError> {
+        match self.inner.dgram_send_buf(Datagram(payload)) {
+            Ok(()) => Ok(()),
+            Err(Error::Done) => Err(DatagramError::QueueFull),
+            Err(Error::BufferTooShort) => {
+                Err(DatagramError::TooLong { max: self.inner.dgram_max_writable_len().unwrap_or(0) })
+            }
+            Err(_) => Err(DatagramError::Unsupported),
+        }
+    }
+
+    /// Whether the stream is known and takes bytes.
+    fn send_error(&mut self, id: StreamId, error: Error) -> Result<usize, SendError> {
+        match error {
+            Error::Done => self.inner.stream_capacity(id.value()).map(|_| 0).map_err(send_error),
+            other => Err(send_error(other)),
+        }
+    }
+
+    fn open(&mut self, bits: u64) -> Option<StreamId> {
+        let uni = bits & UNI != 0;
+        let left = if uni { self.inner.peer_streams_left_uni() } else { self.inner.peer_streams_left_bidi() };
+        if left == 0 {
+            return None;
+        }
+        let next = if uni { &mut self.next_uni } else { &mut self.next_bidi };
+        // Setting what is the default makes the stream and changes nothing else.
+        self.inner.stream_priority(*next, DEFAULT_URGENCY, true).ok()?;
+        let id = StreamId::new(*next);
+        *next += STEP;
+        Some(id)
+    }
+}
+
+impl Transport for Quic {
+    fn recv(&mut self, id: StreamId, out: &mut BytesMut, max: usize) -> Result<Option<Received>, RecvError> {
+        let len = self.inner.stream_readable_len(id.value(), max);
+        out.reserve(len);
+        match self.inner.stream_recv_buf(id.value(), (&mut *out).limit(len)) {
+            Ok((0, false)) | Err(Error::Done) => Ok(None),
+            Ok((len, fin)) => Ok(Some(Received { len, fin })),
+            Err(Error::StreamReset(code)) => Err(RecvError::Reset(Code::new(code))),
+            Err(_) => Err(RecvError::Gone),
+        }
+    }
+
+    fn send(&mut self, id: StreamId, bytes: &[u8], fin: bool) -> Result<usize, SendError> {
+        match self.inner.stream_send(id.value(), bytes, fin) {
+            Ok(len) => Ok(len),
+            Err(error) => self.send_error(id, error),
+        }
+    }
+
+    fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError> {
+        // Asked first, because quiche drops what it was given when it has no room for any of it.
+        let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
+        if room == 0 && !bytes.is_empty() {
+            self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
+            return Ok(0);
+        }
+        match self.inner.stream_send_zc(id.value(), Chunk::Shared(mem::take(bytes)), fin) {
+            Ok((len, rest)) => {
+                *bytes = rest.map_or_else(Bytes::new, Chunk::into_bytes);
+                Ok(len)
+            }
+            Err(error) => Err(send_error(error)),
+        }
+    }
+
+    fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError> {
+        let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
+        if room == 0 {
+            self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
+        } else if room < want {
+            let want = want.min(WANT_MAX);
+            match self.short.iter_mut().find(|(short, _)| *short == id) {
+                Some((_, wanted)) => *wanted = want,
+                None => self.short.push((id, want)),
+            }
+        }
+        Ok(room)
+    }
+
+    fn reset(&mut self, id: StreamId, code: Code) {
+        // An error means that there is nothing left to reset.
+        let _ = self.inner.stream_shutdown(id.value(), Shutdown::Write, code.value());
+    }
+
+    fn stop_sending(&mut self, id: StreamId, code: Code) {
+        let _ = self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value());
+    }
+
+    fn open_uni(&mut self) -> Option<StreamId> {
+        self.open(UNI)
+    }
+
+    fn open_bidi(&mut self) -> Option<StreamId> {
+        self.open(0)
+    }
+
+    fn set_priority(&mut self, id: StreamId, priority: Priority) {
+        let urgency = DEFAULT_URGENCY - 3 + priority.urgency.min(7);
+        let _ = self.inner.stream_priority(id.value(), urgency, priority.incremental);
+    }
+}
+
+/// What the engine does with a connection.
+impl Quic {
+    /// Gives it a datagram. On an error quiche has closed the connection.
+    pub(crate) fn receive(&mut self, bytes: &mut [u8], from: SocketAddr, to: SocketAddr) -> Result<(), Error> {
+        self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop)
+    }
+
+    /// Writes the next packet; `None` when there is nothing to say.
+    pub(crate) fn produce(&mut self, out: &mut [u8]) -> Option<Packet> {
+        match self.inner.send(out) {
+            Ok((len, info)) => Some(Packet { len, from: info.from, to: info.to }),
+            Err(Error::Done) => None,
+            Err(_) => {
+                // A TLS alert has already set the reason; otherwise the fault is ours.
+                let _ = self.inner.close(false, INTERNAL_ERROR, b"");
+                match self.inner.send(out) {
+                    Ok((len, info)) => Some(Packet { len, from: info.from, to: info.to }),
+                    Err(_) => None,
+                }
+            }
+        }
+    }
+
+    /// The next stream with something to read.
+    pub(crate) fn next_readable(&mut self) -> Option<StreamId> {
+        self.inner.stream_readable_next().map(StreamId::new)
+    }
+
+    /// Looks which streams of the list have the room they were asked for.
+    pub(crate) fn find_roomy(&mut self) {
+        let (inner, roomy) = (&mut self.inner, &mut self.roomy);
+        self.short.retain(|&(id, want)| {
+            let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room < want);
+            if !waits {
+                roomy.push(id);
+            }
+            waits
+        });
+    }
+
+    /// The next stream that takes bytes again, or that the peer stopped.
+    pub(crate) fn next_writable(&mut self) -> Option<StreamId> {
+        self.roomy.pop().or_else(|| self.inner.stream_writable_next().map(StreamId::new))
+    }
+
+    /// The next DATAGRAM frame that came.
+    pub(crate) fn next_datagram(&mut self) -> Option<Bytes> {
+        self.inner.dgram_recv_buf().ok().map(|datagram| datagram.0)
+    }
+
+    /// Whether requests may be handled: the handshake is complete, or early data is being taken.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.inner.is_established() || self.inner.is_in_early_data()
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.inner.is_established()
+    }
+
+    pub(crate) fn alpn(&self) -> &[u8] {
+        self.inner.application_proto()
+    }
+
+    /// Whether it is over, or about to be.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.inner.is_closed() || self.inner.is_draining() || self.inner.local_error().is_some()
+    }
+
+    /// Whether its memory may be freed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
+    pub(crate) fn is_timed_out(&self) -> bool {
+        self.inner.is_timed_out()
+    }
+
+    /// Begins to close; the first caller's reason counts.
+    pub(crate) fn close(&mut self, application: bool, code: u64, reason: &[u8]) {
+        let _ = self.inner.close(application, code, reason);
+    }
+
+    /// The error that ended it, and whether the peer sent it.
+    pub(crate) fn error(&self) -> Option<(bool, &quiche::ConnectionError)> {
+        let peer = self.inner.peer_error().map(|error| (true, error));
+        peer.or_else(|| self.inner.local_error().map(|error| (false, error)))
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        self.inner.timeout_instant()
+    }
+
+    pub(crate) fn handle_timeout(&mut self) {
+        self.inner.on_timeout();
+    }
+
+    /// How many more connection IDs the peer takes.
+    pub(crate) fn cids_wanted(&self) -> usize {
+        self.inner.scids_left()
+    }
+
+    /// Offers the peer another connection ID.
+    pub(crate) fn offer_cid(&mut self, cid: &Cid, reset_token: [u8; 16]) -> bool {
+        let cid = quiche::ConnectionId::from_ref(cid.as_slice());
+        self.inner.new_scid(&cid, u128::from_be_bytes(reset_token), false).is_ok()
+    }
+
+    /// The next of our connection IDs that the peer retired.
+    pub(crate) fn next_retired_cid(&mut self) -> Option<Cid> {
+        self.inner.retired_scid_next().and_then(|cid| Cid::new(&cid))
+    }
+
+    /// Drains what happened to network paths; returns the peer's new address if it moved and proved it.
+    pub(crate) fn drain_path_events(&mut self, counters: &mut Counters) -> Option<(SocketAddr, SocketAddr)> {
+        let mut moved = None;
+        while let Some(event) = self.inner.path_event_next() {
+            match event {
+                quiche::PathEvent::PeerMigrated(local, peer) => {
+                    counters.migrations += 1;
+                    moved = Some((local, peer));
+                }
+                quiche::PathEvent::FailedValidation(..) => counters.path_failures += 1,
+                _ => {}
+            }
+        }
+        moved
+    }
+
+    /// The token with which the peer would reset this connection (RFC 9000 §10.3).
+    pub(crate) fn peer_reset_token(&self) -> Option<[u8; 16]> {
+        self.inner.peer_transport_params()?.stateless_reset_token.map(u128::to_be_bytes)
+    }
+}
+
+/// A packet that quiche made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet {
+    pub(crate) len: usize,
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+}
+
+/// Why a DATAGRAM frame was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// This endpoint or the peer has them turned off.
+    #[error("the peer takes no datagrams")]
+    Unsupported,
+    /// It does not fit into a packet.
+    #[error("the datagram is longer than {max} bytes, the most that fits into a packet now")]
+    TooLong {
+        /// What fits now.
+        max: usize,
+    },
+    /// [`Limits::datagram_send_queue`](crate::Limits::datagram_send_queue) datagrams are waiting.
+    #[error("too many datagrams are waiting to be sent")]
+    QueueFull,
+}
+
+fn send_error(error: Error) -> SendError {
+    match error {
+        Error::StreamStopped(code) => SendError::Stopped(Code::new(code)),
+        _ => SendError::Gone,
+    }
+}
+
+/// The bit of a stream ID that says "one way" (RFC 9000 §2.1).
+const UNI: u64 = 0b10;
+/// Distance between stream IDs of one kind.
+const STEP: u64 = 4;
+/// quiche's urgency for a stream that was given none; it stands for RFC 9218's 3.
+const DEFAULT_URGENCY: u8 = 127;
+/// The most that [`Transport::capacity`] waits for: less than the least congestion window, so that it does come.
+const WANT_MAX: usize = 1024;
+/// RFC 9000 §20.1.
+const INTERNAL_ERROR: u64 = 0x1;

@@ -1,0 +1,196 @@
+//! Packets out: connections take turns, and each fills trains of equal packets for segmentation offload.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::connection::Connection;
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::protocol::Protocol;
+use crate::quic::Packet;
+use crate::table::ConnectionKey;
+
+/// One or more datagrams to one address, in the front of the buffer that was given to
+/// [`Engine::poll_transmit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Train {
+    /// Where they go.
+    pub to: SocketAddr,
+    /// The address of ours that they must leave from.
+    pub from: SocketAddr,
+    /// Bytes of all of them.
+    pub len: usize,
+    /// Bytes of each but the last, which may have fewer; `None`: there is only one.
+    pub segment_size: Option<usize>,
+}
+
+/// A packet that did not fit into the train it was made for: the head of the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Carry {
+    packet: Option<Packet>,
+    bytes: Vec<u8>,
+}
+
+/// What became of a connection's turn to send.
+enum Outcome {
+    /// It has nothing more to say.
+    Silent,
+    /// It may have more.
+    More,
+}
+
+impl<P: Protocol> Engine<P> {
+    /// Fills the front of `buf` with the next train; `None` ends this part of the turn.
+    ///
+    /// `buf` must have at least 1500 bytes, and should have 64 KiB. Connections take turns; one that sent
+    /// [`Limits::connection_bytes_per_turn`](crate::Limits::connection_bytes_per_turn) waits for the next turn of the worker.
+    /// When the caller has no buffer it may just stop: nothing is lost, and the next call goes on.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Train> {
+        self.begin_turn(now);
+        let train = self.next_train(buf)?;
+        self.counters.trains_sent += 1;
+        self.counters.bytes_sent += train.len as u64;
+        self.counters.datagrams_sent += train.len.div_ceil(train.segment_size.unwrap_or(train.len).max(1)) as u64;
+        self.turn.bytes = self.turn.bytes.saturating_sub(train.len);
+        Some(train)
+    }
+
+    fn next_train(&mut self, buf: &mut [u8]) -> Option<Train> {
+        if let Some((len, to, from)) = self.replies.pop(buf) {
+            return Some(Train { to, from, len, segment_size: None });
+        }
+        for _ in 0..self.sending.len() {
+            if self.turn.bytes == 0 {
+                self.starve();
+                return None;
+            }
+            let key = self.sending.pop_front()?;
+            let (train, outcome) = self.fill(key, buf);
+            match outcome {
+                Outcome::More => self.sending.push_back(key),
+                Outcome::Silent => {
+                    if let Some(connection) = self.table.get_mut(key) {
+                        connection.marks.in_sending = false;
+                    }
+                    self.settle(key);
+                }
+            }
+            if train.is_some() {
+                return train;
+            }
+        }
+        // Its connection is gone, but the packet, perhaps its last word, is not.
+        self.carry.take(buf).map(|packet| Assembly::begin(packet).finish())
+    }
+
+    fn starve(&mut self) {
+        self.counters.transmit_budget_hits += u64::from(!self.turn.starved);
+        self.turn.starved = true;
+    }
+
+    /// Has one connection fill a train.
+    fn fill(&mut self, key: ConnectionKey, buf: &mut [u8]) -> (Option<Train>, Outcome) {
+        let (now, turn, limits) = (self.turn.now, self.turn.number, &self.config.limits);
+        let (largest, quantum) = (self.config.max_send_payload, limits.connection_bytes_per_turn);
+        let mut assembly = self.carry.take(buf).map(Assembly::begin);
+        let finish = |assembly: Option<Assembly>| assembly.map(Assembly::finish);
+        let Some(connection) = self.table.get_mut(key) else { return (finish(assembly), Outcome::Silent) };
+        if *connection.sent_in_turn(turn) >= quantum {
+            self.starve();
+            return (finish(assembly), Outcome::More);
+        }
+        if std::mem::take(&mut connection.marks.unflushed)
+            && let Some(protocol) = connection.protocol.as_mut()
+        {
+            protocol.flush(now, &mut connection.quic);
+        }
+        let outcome = loop {
+            let at = assembly.as_ref().map_or(0, |assembly| assembly.len);
+            let full = assembly.as_ref().is_some_and(|assembly| !assembly.has_room());
+            let Some(room) = buf.get_mut(at..at + largest).filter(|_| !full && at + largest <= TRAIN_MAX) else {
+                break Outcome::More;
+            };
+            let Some(packet) = connection.quic.produce(room) else { break Outcome::Silent };
+            connection.packets_sent += 1;
+            *connection.sent_in_turn(turn) += packet.len;
+            match &mut assembly {
+                None => assembly = Some(Assembly::begin(packet)),
+                Some(assembly) if assembly.takes(&packet) => assembly.add(&packet),
+                Some(_) => {
+                    self.carry.put(packet, room);
+                    break Outcome::More;
+                }
+            }
+        };
+        self.watch_key_age(key);
+        (finish(assembly), outcome)
+    }
+
+    /// RFC 9001 §6.6: a key must not protect more than so many packets.
+    fn watch_key_age(&mut self, key: ConnectionKey) {
+        let limits = &self.config.limits;
+        let Some(Connection { quic, packets_sent, marks, .. }) = self.table.get_mut(key) else { return };
+        if *packets_sent >= limits.packets_per_key && !quic.is_closing() {
+            quic.close(false, AEAD_LIMIT_REACHED, b"");
+            self.counters.key_limit_closes += 1;
+            self.touch(key);
+        } else if *packets_sent >= limits.packets_per_key_warning && !marks.key_ageing_told {
+            marks.key_ageing_told = true;
+            self.events.push_back((key, Event::KeyAgeing));
+        }
+    }
+}
+
+impl Carry {
+    fn put(&mut self, packet: Packet, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&bytes[..packet.len]);
+        self.packet = Some(packet);
+    }
+
+    /// Moves the packet to the front of `buf`.
+    fn take(&mut self, buf: &mut [u8]) -> Option<Packet> {
+        buf.get_mut(..self.packet?.len)?.copy_from_slice(&self.bytes);
+        self.packet.take()
+    }
+}
+
+/// A train in the making.
+struct Assembly {
+    to: SocketAddr,
+    from: SocketAddr,
+    segment: usize,
+    packets: usize,
+    len: usize,
+}
+
+impl Assembly {
+    fn begin(packet: Packet) -> Self {
+        Self { to: packet.to, from: packet.from, segment: packet.len, packets: 1, len: packet.len }
+    }
+
+    /// Whether another packet could follow: not after one that is shorter than the first.
+    fn has_room(&self) -> bool {
+        self.packets < SEGMENTS_MAX && self.len == self.packets * self.segment
+    }
+
+    fn takes(&self, packet: &Packet) -> bool {
+        packet.to == self.to && packet.from == self.from && packet.len <= self.segment
+    }
+
+    fn add(&mut self, packet: &Packet) {
+        self.packets += 1;
+        self.len += packet.len;
+    }
+
+    fn finish(self) -> Train {
+        let segment_size = (self.packets > 1).then_some(self.segment);
+        Train { to: self.to, from: self.from, len: self.len, segment_size }
+    }
+}
+
+/// Linux takes 64 segments at once (UDP_MAX_SEGMENTS), of together at most 65,507 bytes.
+const SEGMENTS_MAX: usize = 64;
+const TRAIN_MAX: usize = 65_000;
+/// RFC 9000 §20.1.
+const AEAD_LIMIT_REACHED: u64 = 0xf;
