@@ -81,7 +81,6 @@ impl Echo {
 impl Protocol for Echo {
     type Event = String;
     type Config = ();
-    type Config = ();
 
     fn new((): &(), start: Start<'_>, _: &mut Quic) -> Self {
         Self {
