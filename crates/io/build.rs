@@ -69,6 +69,8 @@ mod libev {
     fn ask_compiler(compiler: &cc::Tool, name: &str) -> Option<PathBuf> {
         let output = compiler.to_command().arg(format!("-print-file-name={name}")).output().ok()?;
         let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-        path.is_absolute().then(|| path.canonicalize().ok()).flatten()
+        // The folder only: a link may lead to a file of another name.
+        let folder = path.parent().filter(|_| path.is_absolute())?.canonicalize().ok()?;
+        Some(folder.join(name))
     }
 }

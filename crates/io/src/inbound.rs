@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut};
 use quinn_udp::RecvMeta;
 
 use crate::address::{canonical, is_answerable};
+use crate::aligned::AlignedBytes;
 use crate::counters::ReceiveCounters;
 use crate::datagram::Received;
 use crate::socket::Socket;
@@ -25,7 +26,7 @@ const RECEIVE_ATTEMPTS: usize = 8;
 const SHORT_MEANS_EMPTY: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(crate) struct Inbound {
-    slots: Box<[u8]>,
+    slots: AlignedBytes,
     slot_bytes: usize,
     meta: [RecvMeta; RECEIVE_SLOTS],
     /// Index of the socket that filled the slots.
@@ -39,7 +40,7 @@ pub(crate) struct Inbound {
 impl Inbound {
     pub(crate) fn new(slot_bytes: usize) -> Self {
         Self {
-            slots: vec![0; RECEIVE_SLOTS * slot_bytes].into_boxed_slice(),
+            slots: AlignedBytes::zeroed(RECEIVE_SLOTS * slot_bytes),
             slot_bytes,
             meta: [RecvMeta::default(); RECEIVE_SLOTS],
             source: 0,

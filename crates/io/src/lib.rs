@@ -26,7 +26,11 @@
 //!
 //! Faults of a socket never stop a loop. Each is counted in [`IoCounters`], and what a peer can cause is no error here.
 
+#[cfg(not(unix))]
+compile_error!("lorraine-io needs a Unix system: Linux, macOS or a BSD");
+
 mod address;
+mod aligned;
 mod backend;
 mod buffers;
 mod counters;

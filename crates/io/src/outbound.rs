@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 
 use crate::address::{canonical, mapped};
+use crate::aligned::AlignedBytes;
 use crate::counters::SendCounters;
 use crate::datagram::{TRANSMIT_SLOT_BYTES, Transmit};
 use crate::socket::Socket;
@@ -21,13 +22,13 @@ const MAX_CALL_SEGMENTS: usize = 64;
 const SEND_ATTEMPTS: usize = 4;
 
 pub(crate) struct Outbound {
-    slot: Box<[u8]>,
+    slot: AlignedBytes,
     waiting: Option<Train>,
 }
 
 impl Outbound {
     pub(crate) fn new() -> Self {
-        Self { slot: vec![0; TRANSMIT_SLOT_BYTES].into_boxed_slice(), waiting: None }
+        Self { slot: AlignedBytes::zeroed(TRANSMIT_SLOT_BYTES), waiting: None }
     }
 
     /// The slot, unless its contents wait for room.

@@ -42,16 +42,6 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
 }
 
-/// Rounds up to what the coarsest backend can wait for, so that no remainder is waited for in a spin.
-#[cfg(any(feature = "libev", test))]
-pub(crate) fn whole_millis(timeout: Duration) -> Duration {
-    let millis = timeout.as_nanos().div_ceil(1_000_000);
-    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST_WAIT_MILLIS))
-}
-
-/// A day: a wait may end early, and larger numbers lose precision or overflow in backends.
-const LONGEST_WAIT_MILLIS: u64 = 24 * 60 * 60 * 1000;
-
 pub(crate) struct Readiness<P> {
     /// First, so that it lets go of the descriptors before they are closed.
     poller: P,

@@ -1,5 +1,7 @@
 //! Datagrams in and out, on every backend.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::io;

@@ -1,5 +1,7 @@
 //! The echo application, on every backend.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::net::{SocketAddr, UdpSocket};

@@ -1,5 +1,7 @@
 //! Deadlines and wake-ups, on every backend.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use crate::readiness::{Poller, Ready, whole_millis};
+use crate::readiness::{Poller, Ready};
 
 pub(crate) struct Libev {
     ev: NonNull<Loop>,
@@ -74,6 +74,15 @@ impl Drop for Libev {
     }
 }
 
+/// Rounds up to what libev can wait for, so that it does not spin on the remainder.
+fn whole_millis(timeout: Duration) -> Duration {
+    let millis = timeout.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST_WAIT_MILLIS))
+}
+
+/// A day, well within the precision of a double; a wait may end early.
+const LONGEST_WAIT_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
 const READABLE: c_int = 1;
 const WRITABLE: c_int = 2;
 
@@ -97,4 +106,16 @@ unsafe extern "C" {
     fn lorraine_ev_rewatch(ev: *mut Loop, watcher: *mut Watcher, writable: c_int);
     fn lorraine_ev_take(watcher: *mut Watcher) -> c_int;
     fn lorraine_ev_unwatch(watcher: *mut Watcher);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_rounded_up_to_whole_milliseconds() {
+        let rounded = |nanos| whole_millis(Duration::from_nanos(nanos)).as_millis();
+        assert_eq!([0, 1, 999_999, 1_000_000, 1_000_001].map(rounded), [0, 1, 1, 1, 2]);
+        assert_eq!(whole_millis(Duration::MAX).as_millis(), u128::from(LONGEST_WAIT_MILLIS));
+    }
 }
