@@ -1,4 +1,5 @@
 //! The instruction streams may be cut anywhere: any cut has the same effect.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may stop at once, and says its seed")]
 
 mod qpack_common;
 

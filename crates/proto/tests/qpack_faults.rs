@@ -1,4 +1,5 @@
 //! One case a fault: what a peer must not send, and what it is told (RFC 9204 §2.2.3, §3, §4, §6, §7.4).
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may stop at once, and says its seed")]
 
 mod qpack_common;
 

@@ -2,6 +2,7 @@
 
 mod arena;
 mod encoder_stream;
+mod names;
 mod prefix;
 mod section;
 

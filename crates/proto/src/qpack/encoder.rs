@@ -72,6 +72,8 @@ impl<'a> From<OutField<'a>> for FieldLine<'a> {
 pub struct EncoderCounters {
     /// Entries inserted, duplicates included.
     pub insertions: u64,
+    /// Entries in use that were inserted anew before they had to be evicted.
+    pub duplicates: u64,
     /// Insertions left out because the encoder stream was backed up.
     pub output_full: u64,
     /// Sections encoded without the table because too many were unacknowledged.
@@ -253,6 +255,7 @@ impl Encoder {
         self.table.oldest_after(copy.size(), pinned)?;
         instruction::put_duplicate(self.table.insert_count() - index - 1, self.output.bytes_mut());
         self.counters.insertions += 1;
+        self.counters.duplicates += 1;
         self.table.insert(copy);
         self.table.oldest_after(size, pinned)
     }

@@ -59,56 +59,54 @@ pub(super) fn encode(bytes: &[u8], out: &mut [u8]) {
 
 /// Decodes `bytes` into the front of `out`; returns how many bytes that gave.
 pub(super) fn decode(bytes: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
+    let room = out.len();
+    let mut out = out.iter_mut();
     let mut input = Bits { bytes, at: 0, window: 0, count: 0 };
-    let mut written = 0;
-    loop {
+    while input.at < bytes.len() {
         input.refill();
-        if input.count < MAX_BITS {
-            break;
-        }
         while input.count >= PRIMARY_BITS {
-            let (symbol, len) = match PRIMARY[(input.window >> (64 - PRIMARY_BITS)) as usize] {
+            let (symbol, len) = match next_short_symbol(input.window) {
                 (_, 0) if input.count < MAX_BITS => break,
                 (_, 0) => next_long_symbol(input.window)?,
-                (symbol, len) => (symbol, u32::from(len)),
+                found => found,
             };
-            *out.get_mut(written).ok_or(DecodeError::NoRoom)? = symbol;
-            written += 1;
+            *out.next().ok_or(DecodeError::NoRoom)? = symbol;
             input.consume(len);
         }
     }
-    decode_tail(input, out, written)
+    decode_tail(input, &mut out)?;
+    Ok(room - out.len())
 }
 
-/// Decodes what is left when fewer bits remain than the longest code has.
-fn decode_tail(mut input: Bits<'_>, out: &mut [u8], mut written: usize) -> Result<usize, DecodeError> {
+/// Decodes what is left when all bytes are in the window: a code that may be long, a few short ones, the padding.
+fn decode_tail(mut input: Bits<'_>, out: &mut std::slice::IterMut<'_, u8>) -> Result<(), DecodeError> {
     loop {
         // Behind the end stand ones, so that a valid padding looks like the start of EOS.
         let window = input.window | u64::MAX.checked_shr(input.count).unwrap_or(0);
         if window == u64::MAX {
-            let valid = input.count <= 7;
-            return if valid { Ok(written) } else { Err(DecodeError::Invalid(HuffmanError::Padding)) };
+            let is_valid = input.count <= MAX_PADDING;
+            return if is_valid { Ok(()) } else { Err(DecodeError::Invalid(HuffmanError::Padding)) };
         }
-        let (symbol, len) = next_symbol(window)?;
+        let (symbol, len) = match next_short_symbol(window) {
+            (_, 0) => next_long_symbol(window)?,
+            found => found,
+        };
         if len > input.count {
             return Err(DecodeError::Invalid(HuffmanError::Padding));
         }
-        *out.get_mut(written).ok_or(DecodeError::NoRoom)? = symbol;
-        written += 1;
+        *out.next().ok_or(DecodeError::NoRoom)? = symbol;
         input.consume(len);
     }
 }
 
-/// The symbol whose code stands at the top of `window`, and the length of the code.
+/// The symbol whose code stands at the top of `window`, and the length of the code; 0 if it is a long one.
 #[inline]
-fn next_symbol(window: u64) -> Result<(u8, u32), DecodeError> {
-    match PRIMARY[(window >> (64 - PRIMARY_BITS)) as usize] {
-        (_, 0) => next_long_symbol(window),
-        (symbol, len) => Ok((symbol, u32::from(len))),
-    }
+fn next_short_symbol(window: u64) -> (u8, u32) {
+    let [len, symbol] = PRIMARY[(window >> (64 - PRIMARY_BITS)) as usize].to_le_bytes();
+    (symbol, u32::from(len))
 }
 
-/// As [`next_symbol`], for the codes that [`PRIMARY`] does not hold. They are rare in field lines.
+/// As [`next_short_symbol`], for the codes that [`PRIMARY`] does not hold. They are rare in field lines.
 #[cold]
 fn next_long_symbol(window: u64) -> Result<(u8, u32), DecodeError> {
     let window = (window >> 32) as u32;
@@ -131,22 +129,19 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
+    /// Fills the window with whole bytes.
     #[inline]
     fn refill(&mut self) {
-        if let Some(word) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            // Only whole bytes count; the bits of the next one are read again, to the same effect.
-            let taken = (63 - self.count) / 8;
-            self.window |= u64::from_be_bytes(*word) >> self.count;
-            self.at += taken as usize;
-            self.count += taken * 8;
-            return;
-        }
-        while self.count <= 56 {
-            let Some(&byte) = self.bytes.get(self.at) else { return };
-            self.window |= u64::from(byte) << (56 - self.count);
-            self.at += 1;
-            self.count += 8;
-        }
+        let free = (64 - self.count) / 8;
+        let rest = &self.bytes[self.at..];
+        let (word, taken) = match rest.first_chunk::<8>() {
+            // The bits of a byte that does not fit whole are read again, to the same effect.
+            Some(word) => (u64::from_be_bytes(*word), free),
+            None => (short_word(rest), free.min(rest.len() as u32)),
+        };
+        self.window |= word.checked_shr(self.count).unwrap_or(0);
+        self.at += taken as usize;
+        self.count += taken * 8;
     }
 
     #[inline]
@@ -155,6 +150,14 @@ impl Bits<'_> {
         self.count -= len;
     }
 }
+
+/// Fewer than eight bytes at the top of a word.
+fn short_word(bytes: &[u8]) -> u64 {
+    bytes.iter().zip((0..8).rev()).fold(0, |word, (&byte, place)| word | u64::from(byte) << (8 * place))
+}
+
+/// The most bits of padding (RFC 7541 §5.2).
+const MAX_PADDING: u32 = 7;
 
 #[cfg(test)]
 mod tests;

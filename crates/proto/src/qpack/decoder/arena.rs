@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::names;
 use crate::field::FieldName;
 use crate::qpack::huffman;
 use crate::qpack::string::RawString;
@@ -47,11 +48,11 @@ impl Arena {
     pub(super) fn name(&mut self, raw: RawString<'_>, room: usize) -> Result<FieldName, huffman::DecodeError> {
         if !raw.huffman {
             let fits = raw.bytes.len() <= room;
-            return if fits { Ok(FieldName::recognise(raw.bytes)) } else { Err(huffman::DecodeError::NoRoom) };
+            return if fits { Ok(names::recognise(raw.bytes)) } else { Err(huffman::DecodeError::NoRoom) };
         }
         self.reserve(raw.max_len().min(room));
         raw.decode(room, &mut self.buffer)?;
-        let name = FieldName::recognise(&self.buffer);
+        let name = names::recognise(&self.buffer);
         self.buffer.clear();
         Ok(name)
     }

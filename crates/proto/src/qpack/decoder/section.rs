@@ -1,5 +1,7 @@
 //! Field lines (RFC 9204 §4.5.2 to §4.5.6).
 
+use bytes::Bytes;
+
 use super::arena::Arena;
 use super::prefix::Prefix;
 use crate::field::{Field, FieldName};
@@ -49,64 +51,70 @@ impl<'a> Section<'a> {
             if out.len() >= self.limits.fields {
                 return Err(SectionError::TooManyFields { limit: self.limits.fields }.into());
             }
-            let field = match first {
-                0x80.. => self.indexed(first)?,
-                0x40.. => self.literal_with_name_reference(first)?,
-                0x20.. => self.literal_with_literal_name()?,
-                0x10.. => self.indexed_post_base()?,
-                _ => self.literal_with_post_base_name_reference()?,
-            };
-            out.push(field);
+            match first {
+                0x80.. => self.indexed(first, out)?,
+                0x40.. => self.literal_with_name_reference(first, out)?,
+                0x20.. => self.literal_with_literal_name(out)?,
+                0x10.. => self.indexed_post_base(out)?,
+                _ => self.literal_with_post_base_name_reference(out)?,
+            }
         }
         Ok(())
     }
 
-    fn indexed(&mut self, first: u8) -> Result<Field, DecodeError> {
+    // Each form pushes its field itself: a `Result<Field, _>` would be copied about more than it is worth.
+
+    fn indexed(&mut self, first: u8, out: &mut Vec<Field>) -> Result<(), DecodeError> {
         let index = self.reader.integer(6)?;
         let field = if first & 0x40 != 0 { static_entry(index)? } else { self.relative(index)? };
-        self.copy(field)
+        self.charge(field.size())?;
+        out.push(field.clone());
+        Ok(())
     }
 
-    fn indexed_post_base(&mut self) -> Result<Field, DecodeError> {
+    fn indexed_post_base(&mut self, out: &mut Vec<Field>) -> Result<(), DecodeError> {
         let index = self.reader.integer(4)?;
         let field = self.post_base(index)?;
-        self.copy(field)
+        self.charge(field.size())?;
+        out.push(field.clone());
+        Ok(())
     }
 
     // The N bit concerns intermediaries that encode the line again (RFC 9204 §4.5.4). A `Field` does not carry it:
     // whoever forwards a message decides anew what is sensitive.
-    fn literal_with_name_reference(&mut self, first: u8) -> Result<Field, DecodeError> {
+    fn literal_with_name_reference(&mut self, first: u8, out: &mut Vec<Field>) -> Result<(), DecodeError> {
         let index = self.reader.integer(4)?;
         let entry = if first & 0x10 != 0 { static_entry(index)? } else { self.relative(index)? };
-        self.literal(entry.name.clone())
+        let value = self.value(&entry.name)?;
+        out.push(Field { name: entry.name.clone(), value });
+        Ok(())
     }
 
-    fn literal_with_post_base_name_reference(&mut self) -> Result<Field, DecodeError> {
+    fn literal_with_post_base_name_reference(&mut self, out: &mut Vec<Field>) -> Result<(), DecodeError> {
         let index = self.reader.integer(3)?;
-        let name = self.post_base(index)?.name.clone();
-        self.literal(name)
+        let entry = self.post_base(index)?;
+        let value = self.value(&entry.name)?;
+        out.push(Field { name: entry.name.clone(), value });
+        Ok(())
     }
 
-    fn literal_with_literal_name(&mut self) -> Result<Field, DecodeError> {
+    fn literal_with_literal_name(&mut self, out: &mut Vec<Field>) -> Result<(), DecodeError> {
         let raw = self.string(4)?;
         self.reserve(raw);
         let name = self.arena.name(raw, self.room).map_err(|error| self.string_error(error))?;
-        self.literal(name)
+        let value = self.value(&name)?;
+        out.push(Field { name, value });
+        Ok(())
     }
 
-    /// Reads the value that follows a name.
-    fn literal(&mut self, name: FieldName) -> Result<Field, DecodeError> {
+    /// Reads the value that follows `name`.
+    fn value(&mut self, name: &FieldName) -> Result<Bytes, DecodeError> {
         self.charge(name.as_bytes().len() + LINE_OVERHEAD)?;
         let raw = self.string(8)?;
         self.reserve(raw);
         let value = self.arena.value(raw, self.room).map_err(|error| self.string_error(error))?;
         self.charge(value.len())?;
-        Ok(Field { name, value })
-    }
-
-    fn copy(&mut self, field: &Field) -> Result<Field, DecodeError> {
-        self.charge(field.size())?;
-        Ok(field.clone())
+        Ok(value)
     }
 
     fn string(&mut self, prefix: u32) -> Result<RawString<'a>, DecodeError> {

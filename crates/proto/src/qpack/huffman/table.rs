@@ -34,8 +34,9 @@ pub(super) struct Length {
 /// The code of each byte.
 pub(super) static CODES: [SymbolCode; 256] = codes();
 
-/// What the next [`PRIMARY_BITS`] bits begin with: symbol and length of the code, or a length of 0 if it is longer.
-pub(super) static PRIMARY: [(u8, u8); 1 << PRIMARY_BITS] = primary();
+/// What the next [`PRIMARY_BITS`] bits begin with: the length of the code in the low byte, where the next shift wants
+/// it, and the symbol in the high one. 0 if the code is longer.
+pub(super) static PRIMARY: [u16; 1 << PRIMARY_BITS] = primary();
 
 /// The lengths above [`PRIMARY_BITS`] that occur, ascending.
 pub(super) static LONG: [Length; LONG_LENGTHS] = long();
@@ -96,9 +97,9 @@ const fn codes() -> [SymbolCode; 256] {
     codes
 }
 
-const fn primary() -> [(u8, u8); 1 << PRIMARY_BITS] {
+const fn primary() -> [u16; 1 << PRIMARY_BITS] {
     let codes = codes();
-    let mut table = [(0, 0); 1 << PRIMARY_BITS];
+    let mut table = [0; 1 << PRIMARY_BITS];
     let mut symbol = 0;
     while symbol < 256 {
         let SymbolCode { code, len } = codes[symbol];
@@ -106,7 +107,7 @@ const fn primary() -> [(u8, u8); 1 << PRIMARY_BITS] {
             let free = PRIMARY_BITS - len;
             let mut tail = 0;
             while tail < 1 << free {
-                table[(code << free | tail) as usize] = (symbol as u8, len as u8);
+                table[(code << free | tail) as usize] = u16::from_le_bytes([len as u8, symbol as u8]);
                 tail += 1;
             }
         }
