@@ -226,12 +226,13 @@ fn report_streams<P: Protocol>(
     quic: &mut Quic,
     budget: &mut usize,
 ) -> Result<(), Fault> {
+    quic.review();
     while *budget > 0 {
         let Some(id) = quic.next_readable() else { break };
         *budget -= 1;
         protocol.handle_readable(now, id, quic)?;
+        quic.note_unread(id);
     }
-    quic.find_roomy();
     while *budget > 0 {
         let Some(id) = quic.next_writable() else { break };
         *budget -= 1;

@@ -1,5 +1,6 @@
 //! What an engine tells its caller.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 /// Something that happened on a connection.
@@ -54,4 +55,30 @@ pub struct CloseReason {
     pub code: u64,
     /// The reason phrase, as it came.
     pub reason: Vec<u8>,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPeer(reason) => write!(f, "the peer closed it with {reason}"),
+            Self::ByUs(reason) => write!(f, "it was closed with {reason}"),
+            Self::IdleTimeout => f.write_str("nothing came for the idle timeout"),
+            Self::HandshakeTimeout => f.write_str("the handshake took too long"),
+            Self::StatelessReset => f.write_str("the peer does not know it any more"),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.application, lorraine_proto::Code::new(self.code)) {
+            (true, code) => write!(f, "{code}")?,
+            (false, code) => write!(f, "transport error {:#x}", code.value())?,
+        }
+        if self.reason.is_empty() {
+            return Ok(());
+        }
+        // The peer's bytes are escaped: they may go to a terminal.
+        write!(f, " ({})", self.reason.escape_ascii())
+    }
 }

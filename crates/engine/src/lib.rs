@@ -51,3 +51,6 @@ pub use secrets::Secret;
 pub use table::ConnectionKey;
 pub use tls::{CertificateError, CertificateStore, Certificates, Identity, KeyLog, Tls, TlsError, Trust};
 pub use transmit::Train;
+
+/// The version of quiche that this is built on: it is pinned.
+pub const QUICHE_VERSION: &str = "0.30.0";

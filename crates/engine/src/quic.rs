@@ -3,11 +3,18 @@
 //! What quiche 0.30 promises about its streams, and what it does not:
 //!
 //! - **Readable** is told once, when a stream goes from nothing to read to something. Data that comes while some is
-//!   left unread is not told again, and neither is a reset: who stops reading must remember to come back. Only after
+//!   left unread is not told again: who stops reading must remember to come back. Only after
 //!   [`recv`](Transport::recv) gave `None` will the stream be reported again. (A stream whose priority is incremental,
-//!   quiche's default, *is* reported once more after a read that left something.)
+//!   quiche's default, *is* reported once more after a read that left something.) quiche does not tell of a reset
+//!   either while something is unread; streams left that way are watched here, so that a reset is told at once.
 //! - **Writable** is told when a stream is made, by either side, and then once each time it may be written again
-//!   after [`send`](Transport::send) or [`capacity`](Transport::capacity) fell short. A STOP_SENDING is told the same way.
+//!   after [`send`](Transport::send) or [`capacity`](Transport::capacity) fell short. A STOP_SENDING is told the same
+//!   way; one of the two must then be called, or quiche keeps the stream.
+//! - A stream is forgotten, and its credit given back to the peer, when its end was read and all that was sent on it
+//!   acknowledged. quiche notices that when an end is read and when an acknowledgement comes, but not when the peer
+//!   gives in to STOP_SENDING last. So a stream both ways gets its FIN once more then, as if it had been lost, for
+//!   the acknowledgement's sake. On a stream one way even that is impossible: there no STOP_SENDING is sent, and what comes
+//!   is dropped (RFC 9114 §6.2 allows either).
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.
@@ -35,12 +42,30 @@ pub struct Quic {
     short: Vec<(StreamId, usize)>,
     /// Those of them that have it now.
     roomy: Vec<StreamId>,
+    /// Streams that were reported readable and not read to the end of what there was.
+    unread: Vec<StreamId>,
+    /// Those of them that the peer has reset since.
+    reset: Vec<StreamId>,
+    /// Streams both ways that the peer was asked to stop.
+    stopped: Vec<StreamId>,
+    /// Streams one way whose data is dropped.
+    dropped: Vec<StreamId>,
 }
 
 impl Quic {
     pub(crate) fn new(inner: quiche::Connection<Buffers>) -> Self {
         let side = u64::from(inner.is_server());
-        Self { inner, next_bidi: side, next_uni: UNI | side, short: Vec::new(), roomy: Vec::new() }
+        Self {
+            inner,
+            next_bidi: side,
+            next_uni: UNI | side,
+            short: Vec::new(),
+            roomy: Vec::new(),
+            unread: Vec::new(),
+            reset: Vec::new(),
+            stopped: Vec::new(),
+            dropped: Vec::new(),
+        }
     }
 
     /// Which side this endpoint is.
@@ -88,7 +113,13 @@ impl Quic {
         }
     }
 
-    /// Whether the stream is known and takes bytes.
+    /// Whether the stream is one of ours still to be opened: quiche would open it by the way.
+    fn is_unopened(&self, id: StreamId) -> bool {
+        let next = if id.is_bidirectional() { self.next_bidi } else { self.next_uni };
+        id.initiator() == self.role() && id.value() >= next
+    }
+
+    /// Whether nothing was taken because there is no room, or because there is no such stream.
     fn send_error(&mut self, id: StreamId, error: Error) -> Result<usize, SendError> {
         match error {
             Error::Done => self.inner.stream_capacity(id.value()).map(|_| 0).map_err(send_error),
@@ -124,6 +155,9 @@ impl Transport for Quic {
     }
 
     fn send(&mut self, id: StreamId, bytes: &[u8], fin: bool) -> Result<usize, SendError> {
+        if self.is_unopened(id) {
+            return Err(SendError::Gone);
+        }
         match self.inner.stream_send(id.value(), bytes, fin) {
             Ok(len) => Ok(len),
             Err(error) => self.send_error(id, error),
@@ -166,7 +200,14 @@ impl Transport for Quic {
     }
 
     fn stop_sending(&mut self, id: StreamId, code: Code) {
-        let _ = self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value());
+        if !id.is_bidirectional() {
+            if id.initiator() != self.role() && !self.dropped.contains(&id) {
+                self.dropped.push(id);
+                self.drop_data(id);
+            }
+        } else if self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value()).is_ok() {
+            self.stopped.push(id);
+        }
     }
 
     fn open_uni(&mut self) -> Option<StreamId> {
@@ -178,6 +219,9 @@ impl Transport for Quic {
     }
 
     fn set_priority(&mut self, id: StreamId, priority: Priority) {
+        if self.is_unopened(id) {
+            return;
+        }
         let urgency = DEFAULT_URGENCY - 3 + priority.urgency.min(7);
         let _ = self.inner.stream_priority(id.value(), urgency, priority.incremental);
     }
@@ -208,18 +252,63 @@ impl Quic {
 
     /// The next stream with something to read.
     pub(crate) fn next_readable(&mut self) -> Option<StreamId> {
-        self.inner.stream_readable_next().map(StreamId::new)
+        if let Some(id) = self.reset.pop() {
+            return Some(id);
+        }
+        loop {
+            let id = self.inner.stream_readable_next().map(StreamId::new)?;
+            if !self.dropped.contains(&id) {
+                return Some(id);
+            }
+            self.drop_data(id);
+        }
     }
 
-    /// Looks which streams of the list have the room they were asked for.
-    pub(crate) fn find_roomy(&mut self) {
-        let (inner, roomy) = (&mut self.inner, &mut self.roomy);
-        self.short.retain(|&(id, want)| {
+    /// To be called when the protocol was told of a readable stream.
+    pub(crate) fn note_unread(&mut self, id: StreamId) {
+        if self.inner.stream_readable(id.value()) && !self.unread.contains(&id) {
+            self.unread.push(id);
+        }
+    }
+
+    /// Reads and forgets what a stream has; at its end, forgets the stream.
+    fn drop_data(&mut self, id: StreamId) {
+        loop {
+            match self.inner.stream_discard(id.value(), usize::MAX) {
+                Ok((_, false)) => {}
+                Err(Error::Done) => return,
+                Ok((_, true)) | Err(_) => break,
+            }
+        }
+        self.dropped.retain(|dropped| *dropped != id);
+    }
+
+    /// Looks after the streams in the lists, once a turn in which something came.
+    pub(crate) fn review(&mut self) {
+        let Self { inner, short, roomy, unread, reset, stopped, .. } = self;
+        short.retain(|&(id, want)| {
             let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room < want);
             if !waits {
                 roomy.push(id);
             }
             waits
+        });
+        unread.retain(|&id| {
+            let readable = inner.stream_readable(id.value());
+            // Only a reset leaves a stream readable without a byte.
+            let is_reset = readable && inner.stream_readable_len(id.value(), 1) == 0;
+            if is_reset {
+                reset.push(id);
+            }
+            readable && !is_reset
+        });
+        stopped.retain(|&id| {
+            let closed = inner.stream_closed(id.value());
+            if closed {
+                // Refused when quiche has forgotten the stream already.
+                let _ = inner.stream_send(id.value(), b"", true);
+            }
+            !closed
         });
     }
 
