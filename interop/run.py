@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from clients import aio, browser, curl, demo, files, h3spec
+from clients import aio, browser, curl, demo, files, h3spec, quic
 from clients.report import Report
 from clients.server import Certificate, Server
 
@@ -40,6 +40,10 @@ async def with_h3spec(report: Report, server: Server) -> None:
     await h3spec.run(report, server.port)
 
 
+async def with_quic(report: Report, server: Server) -> None:
+    await quic.run(report, server)
+
+
 async def with_chromium(report: Report, server: Server) -> None:
     await browser.run(report, server)
 
@@ -56,6 +60,7 @@ SUITES: dict[str, tuple[str, Suite]] = {
     "aioquic": ("demo", with_aioquic),
     "h3spec": ("demo", with_h3spec),
     "files": ("serve", with_files),
+    "quic": ("demo", with_quic),
     "chromium": ("demo", with_chromium),
 }
 

@@ -1,0 +1,174 @@
+"""What the transport promises, seen by aioquic and by a bare socket: other protocols, key updates, new addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+from aioquic.asyncio import QuicConnectionProtocol, connect
+from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived
+
+from .aio import Http3Protocol, configuration
+from .http import Request
+from .report import Report, check, equal
+from .server import Server
+
+HELLO = b"Hello, HTTP/3!\n"
+ALERT_NO_APPLICATION_PROTOCOL = 0x100 + 120
+MIN_INITIAL_BYTES = 1_200
+# How long to listen for an answer that must not come.
+SILENCE_SECONDS = 0.5
+
+Case = Callable[[Server], Awaitable[None]]
+
+
+async def hq_interop_answers_from_the_same_routes(server: Server) -> None:
+    async with connect_with(server, HqProtocol, ["hq-interop"]) as peer:
+        equal(await peer.get("/"), HELLO, "answer")
+
+
+async def unknown_protocol_is_refused_by_its_alert(server: Server) -> None:
+    async with connect_with(server, RefusedProtocol, ["no-such-protocol"], wait_connected=False) as peer:
+        # RFC 9001 §8.1: a TLS alert is a CRYPTO_ERROR of QUIC.
+        equal(await peer.refused, ALERT_NO_APPLICATION_PROTOCOL, "the code of the close")
+
+
+async def key_update_is_followed(server: Server) -> None:
+    async with connect_with(server, Http3Protocol) as peer:
+        equal((await peer.fetch(Request("/"))).body, HELLO, "answer before")
+        peer.request_key_update()
+        equal((await peer.fetch(Request("/"))).body, HELLO, "answer after")
+
+
+async def client_may_change_its_port(server: Server) -> None:
+    async with connect_with(server, Http3Protocol) as peer:
+        equal((await peer.fetch(Request("/"))).body, HELLO, "answer on the old port")
+        old = peer._transport
+        moved, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Forward(peer), sock=new_socket())
+        peer._transport = moved
+        response = await peer.fetch(Request("/download/300000"))
+        equal((response.status, len(response.body)), (200, 300_000), "answer on the new port")
+        old.close()
+
+
+async def unknown_version_is_answered_with_version_negotiation(server: Server) -> None:
+    version, destination, source = b"\x1a\x2a\x3a\x4a", os.urandom(8), os.urandom(8)
+    answer = await ask(server, long_header(version, destination, source, MIN_INITIAL_BYTES))
+    check(answer is not None, "no answer")
+    equal(answer[1:5], bytes(4), "version of the answer")
+    # RFC 9000 §17.2.1: the connection IDs come back exchanged.
+    equal(answer[5 : 5 + 9], bytes([8]) + source, "its destination connection ID")
+    equal(answer[14 : 14 + 9], bytes([8]) + destination, "its source connection ID")
+    versions = [answer[at : at + 4] for at in range(23, len(answer), 4)]
+    check(b"\x00\x00\x00\x01" in versions, f"version 1 is not offered in {versions}")
+    check(version not in versions, "the refused version is offered")
+
+
+async def small_datagrams_get_no_answer(server: Server) -> None:
+    for version in [b"\x1a\x2a\x3a\x4a", b"\x00\x00\x00\x01"]:
+        short = long_header(version, os.urandom(8), os.urandom(8), MIN_INITIAL_BYTES - 1)
+        equal(await ask(server, short), None, f"answer to version {version.hex()}")
+
+
+async def noise_gets_no_answer_and_hurts_nobody(server: Server) -> None:
+    for size in [1, 2, 20, 100]:
+        equal(await ask(server, os.urandom(size - 1) + b"\x00", SILENCE_SECONDS / 4), None, f"answer to {size} bytes")
+    async with connect_with(server, Http3Protocol) as peer:
+        equal((await peer.fetch(Request("/"))).status, 200, "status")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class HqProtocol(QuicConnectionProtocol):
+    """HTTP/0.9: one line asks, the end of the stream ends the answer."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._body = b""
+        self._done = asyncio.Event()
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, StreamDataReceived):
+            self._body += event.data
+            if event.end_stream:
+                self._done.set()
+
+    async def get(self, path: str) -> bytes:
+        stream = self._quic.get_next_available_stream_id()
+        self._quic.send_stream_data(stream, f"GET {path}\r\n".encode(), end_stream=True)
+        self.transmit()
+        await self._done.wait()
+        return self._body
+
+
+class RefusedProtocol(QuicConnectionProtocol):
+    """Waits for the end of the connection."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, ConnectionTerminated) and not self.refused.done():
+            self.refused.set_result(event.error_code)
+
+
+class Forward(asyncio.DatagramProtocol):
+    """Hands datagrams of a second socket to the connection."""
+
+    def __init__(self, peer: QuicConnectionProtocol) -> None:
+        self._peer = peer
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._peer.datagram_received(data, addr)
+
+
+def new_socket() -> socket.socket:
+    fresh = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    fresh.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    fresh.bind(("::", 0))
+    return fresh
+
+
+def connect_with(server: Server, protocol: type, alpn: list[str] | None = None, **more: object):  # noqa: ANN201
+    """aioquic's own context manager of a connection."""
+    settings = configuration()
+    settings.alpn_protocols = alpn or settings.alpn_protocols
+    return connect("127.0.0.1", server.port, configuration=settings, create_protocol=protocol, **more)
+
+
+def long_header(version: bytes, destination: bytes, source: bytes, size: int) -> bytes:
+    """A datagram that begins like an Initial packet and is `size` bytes long."""
+    head = b"\xc3" + version + bytes([len(destination)]) + destination + bytes([len(source)]) + source
+    return head + os.urandom(size - len(head))
+
+
+async def ask(server: Server, datagram: bytes, seconds: float = SILENCE_SECONDS) -> bytes | None:
+    """The first datagram that comes back, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect(("127.0.0.1", server.port))
+        client.send(datagram)
+        try:
+            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 2_048), seconds)
+        except TimeoutError:
+            return None
+
+
+CASES: list[Case] = [
+    hq_interop_answers_from_the_same_routes,
+    unknown_protocol_is_refused_by_its_alert,
+    key_update_is_followed,
+    client_may_change_its_port,
+    unknown_version_is_answered_with_version_negotiation,
+    small_datagrams_get_no_answer,
+    noise_gets_no_answer_and_hurts_nobody,
+]
+
+
+async def run(report: Report, server: Server) -> None:
+    for case in CASES:
+        await report.case(case.__name__, lambda case=case: case(server))
