@@ -31,6 +31,7 @@ async def hq_interop_answers_from_the_same_routes(server: Server) -> None:
 
 async def unknown_protocol_is_refused_by_its_alert(server: Server) -> None:
     async with connect_with(server, RefusedProtocol, ["no-such-protocol"], wait_connected=False) as peer:
+        peer.transmit()
         # RFC 9001 §8.1: a TLS alert is a CRYPTO_ERROR of QUIC.
         equal(await peer.refused, ALERT_NO_APPLICATION_PROTOCOL, "the code of the close")
 
