@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lorraine_proto::{Role, varint};
 
 use crate::buffers::Buffers;
-use crate::cid::{CID_LEN, Cid};
+use crate::cid::{CID_LEN, Cid, Owner};
 use crate::config::{EngineConfig, Refusal, RetryPolicy};
 use crate::engine::{DatagramMeta, Engine};
 use crate::packet::{FIXED_BIT, Invariants, TYPE_BITS, TYPE_INITIAL, TYPE_RETRY, VERSION_1, VERSION_NEGOTIATION};
@@ -109,8 +109,8 @@ impl<P: Protocol> Engine<P> {
     /// RFC 9000 §10.3.
     fn answer_with_reset(&mut self, meta: &DatagramMeta, dcid: [u8; CID_LEN], len: usize) {
         let (key, ours) = (self.cids.key(), self.config.owner);
-        let owner = key.owner(&dcid);
-        if owner.generation == ours.generation && owner.worker != ours.worker {
+        let foreign = |owner: Owner| owner.generation == ours.generation && owner.worker != ours.worker;
+        if key.owner(&dcid).is_some_and(foreign) {
             // RFC 9000 §21.11: another worker of this run may know the connection.
             self.counters.dropped_unknown_connection += 1;
         } else if len < stateless::RESET_TRIGGER_MIN {
@@ -216,7 +216,7 @@ impl<P: Protocol> Engine<P> {
             self.counters.replies_suppressed += 1;
             return;
         }
-        let attempt = Attempt { peer: meta.from, retry_scid: self.cids.generate() };
+        let attempt = Attempt { peer: meta.from, retry_scid: self.cids.generate_short() };
         let mut token = crate::token::EMPTY;
         let len = self.door.tokens.seal(&attempt, original_dcid, self.turn.wall_time(), &mut token);
         self.replies.push(meta.from, meta.to, |out| {
@@ -339,3 +339,28 @@ const MIN_PAYLOAD: usize = 20;
 /// RFC 9000 §20.1.
 const CONNECTION_REFUSED: u64 = 0x2;
 const INVALID_TOKEN: u64 = 0xb;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::{Tls, Trust};
+
+    #[test]
+    fn the_longest_transport_parameters_fit_beside_a_retrys() {
+        let mut config = EngineConfig { path_mtu_discovery: true, ..EngineConfig::default() };
+        config.limits.idle_timeout = std::time::Duration::MAX;
+        (config.limits.bidi_streams, config.limits.uni_streams) = (u64::MAX, u64::MAX);
+        (config.limits.stream_window, config.limits.connection_window) = (u64::MAX, u64::MAX);
+        (config.limits.active_connection_ids, config.limits.datagram_receive_queue) = (u64::MAX, 8);
+        let mut quiche = Tls::client(Trust::Insecure).configure().unwrap();
+        config.configure(&mut quiche);
+        quiche.set_stateless_reset_token(Some(u128::MAX));
+        let address = "192.0.2.1:443".parse().unwrap();
+        let [ours, original] = [quiche::ConnectionId::from_ref(&[1; 20]), quiche::ConnectionId::from_ref(&[2; 20])];
+        let retry = quiche::RetryConnectionIds {
+            original_destination_cid: &original,
+            retry_source_cid: &quiche::ConnectionId::from_ref(&[3; 8]),
+        };
+        assert!(quiche::accept_with_retry::<Buffers>(&ours, retry, address, address, &mut quiche).is_ok());
+    }
+}

@@ -11,6 +11,9 @@
 //! worker = byte 0 ^ (h >> 24)        generation = byte 1 ^ (h >> 16 & 0xff)
 //! ```
 //!
+//! The source connection ID of a Retry is the first 8 bytes of such an ID: quiche has 128 bytes for the transport
+//! parameters, and a longer one does not fit beside the others.
+//!
 //! That is 32-bit load, xor, multiply and shift only, so that a classic BPF program can steer packets by it
 //! ([`Steering`]). It hides worker and generation from a passer-by; it is no encryption, and nothing secret may rest
 //! on it: who breaks it learns which of a server's packets went to the same worker (RFC 9000 §5.1 asks not to make
@@ -25,6 +28,9 @@ use crate::secrets::{Secret, random_bytes};
 
 /// Bytes in every connection ID that this endpoint makes.
 pub const CID_LEN: usize = 20;
+
+/// How many of its first bytes tell the owner of a connection ID.
+const OWNER_LEN: usize = 8;
 
 /// A connection ID: up to 20 bytes (RFC 9000 §17.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,8 +84,8 @@ impl Steering {
         (h ^ (h >> 15)).wrapping_mul(self.multiply[1])
     }
 
-    /// The masks of worker and generation for a connection ID.
-    fn masks(self, cid: &[u8; CID_LEN]) -> (u8, u8) {
+    /// The masks of worker and generation for the first bytes of a connection ID.
+    fn masks(self, cid: &[u8; OWNER_LEN]) -> (u8, u8) {
         let [a, b, ..] = self.hash(u32::from_be_bytes([cid[4], cid[5], cid[6], cid[7]])).to_be_bytes();
         (a, b)
     }
@@ -117,12 +123,13 @@ impl CidKey {
         self.steering
     }
 
-    /// The worker and generation in a connection ID that this server made. Any other 20 bytes give an arbitrary
-    /// pair: each packet of one peer still goes to one worker.
+    /// The worker and generation in a connection ID that this server made. Any other ID gives an arbitrary pair,
+    /// the same each time; `None` if it has fewer than 8 bytes.
     #[must_use]
-    pub fn owner(&self, cid: &[u8; CID_LEN]) -> Owner {
+    pub fn owner(&self, cid: &[u8]) -> Option<Owner> {
+        let cid: &[u8; OWNER_LEN] = cid.first_chunk()?;
         let (worker, generation) = self.steering.masks(cid);
-        Owner { worker: cid[0] ^ worker, generation: cid[1] ^ generation }
+        Some(Owner { worker: cid[0] ^ worker, generation: cid[1] ^ generation })
     }
 
     /// The stateless reset token of a connection ID (RFC 9000 §10.3.2): it needs no memory of the connection.
@@ -168,10 +175,25 @@ impl CidGenerator {
     #[must_use]
     pub fn generate(&self) -> Cid {
         let mut bytes = random_bytes::<CID_LEN>();
-        let (worker, generation) = self.key.steering.masks(&bytes);
-        bytes[0] = self.owner.worker ^ worker;
-        bytes[1] = self.owner.generation ^ generation;
+        self.sign(&mut bytes);
         Cid { len: CID_LEN as u8, bytes }
+    }
+
+    /// A fresh connection ID of 8 bytes, for a Retry.
+    #[must_use]
+    pub fn generate_short(&self) -> Cid {
+        let mut bytes = [0; CID_LEN];
+        bytes[..OWNER_LEN].copy_from_slice(&random_bytes::<OWNER_LEN>());
+        self.sign(&mut bytes);
+        Cid { len: OWNER_LEN as u8, bytes }
+    }
+
+    /// Writes the owner into an ID.
+    fn sign(&self, bytes: &mut [u8; CID_LEN]) {
+        let head = bytes.first_chunk_mut().expect("20 bytes begin with 8");
+        let (worker, generation) = self.key.steering.masks(head);
+        head[0] = self.owner.worker ^ worker;
+        head[1] = self.owner.generation ^ generation;
     }
 }
 
@@ -194,7 +216,9 @@ mod tests {
             for generation in [0, 1, 77, 255] {
                 let owner = Owner { worker, generation };
                 let cid = CidGenerator::new(key.clone(), owner).generate();
-                assert_eq!(key.owner(&bytes(cid)), owner);
+                assert_eq!(key.owner(cid.as_slice()), Some(owner));
+                let short = CidGenerator::new(key.clone(), owner).generate_short();
+                assert_eq!((short.as_slice().len(), key.owner(short.as_slice())), (8, Some(owner)));
             }
         }
     }

@@ -54,9 +54,13 @@ impl EngineConfig {
     /// Fills in quiche's configuration, all but TLS.
     pub(crate) fn configure(&self, quiche: &mut quiche::Config) {
         let limits = &self.limits;
-        quiche.set_max_idle_timeout(u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX));
+        let idle = u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+        quiche.set_max_idle_timeout(idle.min(VARINT_4_MAX));
         quiche.set_max_send_udp_payload_size(self.max_send_payload);
-        quiche.set_max_recv_udp_payload_size(self.max_receive_payload);
+        // 0 stands for "not sent", which means what is the default (RFC 9000 §18.2) and leaves room for the others.
+        let is_default = self.max_receive_payload == 65_527 && !self.path_mtu_discovery;
+        quiche.set_max_recv_udp_payload_size(if is_default { 0 } else { self.max_receive_payload });
+        quiche.set_max_ack_delay(0);
         quiche.discover_pmtu(self.path_mtu_discovery);
         quiche.set_cc_algorithm(match self.congestion_control {
             CongestionControl::Cubic => quiche::CongestionControlAlgorithm::CUBIC,
@@ -65,20 +69,27 @@ impl EngineConfig {
         });
         quiche.enable_pacing(self.pacing);
 
-        quiche.set_initial_max_streams_bidi(limits.bidi_streams);
-        quiche.set_initial_max_streams_uni(limits.uni_streams);
-        quiche.set_initial_max_data(limits.connection_window);
-        quiche.set_initial_max_stream_data_bidi_local(limits.stream_window);
-        quiche.set_initial_max_stream_data_bidi_remote(limits.stream_window);
-        quiche.set_initial_max_stream_data_uni(limits.stream_window);
+        let (connection_window, stream_window) =
+            (limits.connection_window.min(VARINT_4_MAX), limits.stream_window.min(VARINT_4_MAX));
+        quiche.set_initial_max_streams_bidi(limits.bidi_streams.min(STREAMS_MAX));
+        quiche.set_initial_max_streams_uni(limits.uni_streams.min(STREAMS_MAX));
+        quiche.set_initial_max_data(connection_window);
+        quiche.set_initial_max_stream_data_bidi_local(stream_window);
+        quiche.set_initial_max_stream_data_bidi_remote(stream_window);
+        quiche.set_initial_max_stream_data_uni(stream_window);
         quiche.set_max_connection_window(limits.max_connection_window);
         quiche.set_max_stream_window(limits.max_stream_window);
-        quiche.set_active_connection_id_limit(limits.active_connection_ids);
+        quiche.set_active_connection_id_limit(limits.active_connection_ids.min(IDS_MAX));
         if limits.datagram_receive_queue > 0 || limits.datagram_send_queue > 0 {
             quiche.enable_dgram(true, limits.datagram_receive_queue, limits.datagram_send_queue);
         }
     }
 }
+
+/// Numbers past these would take more bytes than quiche has for all transport parameters: 128.
+const STREAMS_MAX: u64 = (1 << 14) - 1;
+const VARINT_4_MAX: u64 = (1 << 30) - 1;
+const IDS_MAX: u64 = 63;
 
 /// When a server answers an Initial packet without a token with a Retry (RFC 9000 §8.1.2), which costs the client a
 /// round trip and the server nothing.
@@ -128,9 +139,9 @@ pub struct Limits {
     /// How long a Retry token is good: 10 s.
     pub retry_token_lifetime: Duration,
 
-    /// Streams both ways that the peer may have open: 100.
+    /// Streams both ways that the peer may have open: 100; at most 16,383.
     pub bidi_streams: u64,
-    /// Streams one way that the peer may have open: 16, of which HTTP/3 needs three.
+    /// Streams one way that the peer may have open: 16, of which HTTP/3 needs three; at most 16,383.
     pub uni_streams: u64,
     /// Bytes of one stream that the peer may send before any are read: 256 KiB at first ...
     pub stream_window: u64,
@@ -145,7 +156,8 @@ pub struct Limits {
     /// while an honest one needs it only to be as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over
     /// 100 ms.
     pub max_connection_window: u64,
-    /// Connection IDs that the peer may have for us and we for it: 8. Also the number of network paths.
+    /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63. Also the
+    /// number of network paths.
     pub active_connection_ids: u64,
     /// Connection IDs given to one peer in one turn: 8.
     pub connection_ids_per_turn: usize,

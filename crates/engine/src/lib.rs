@@ -42,7 +42,7 @@ mod transmit;
 pub use cid::{CID_LEN, Cid, CidGenerator, CidKey, Owner, Steering};
 pub use config::{CongestionControl, EngineConfig, Limits, Refusal, RetryPolicy};
 pub use counters::Counters;
-pub use engine::{ConnectError, DatagramMeta, Engine, QlogFactory};
+pub use engine::{ConnectError, DatagramMeta, Engine, Population, QlogFactory};
 pub use event::{CloseReason, Closed, Event};
 pub use http::Http;
 pub use protocol::{Fault, Protocol, Start};
