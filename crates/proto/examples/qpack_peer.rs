@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! encoder CAPACITY BLOCKED OWN_BLOCKED HUFFMAN   a new encoder, the peer's settings, our own limit, 0 or 1
-//! encode STREAM LINE...                          -> ok SECTION ENCODER_STREAM INSERTIONS
+//! encode STREAM LINE...                          -> ok SECTION ENCODER_STREAM INSERTIONS DUPLICATES
 //! decoder-stream BYTES                           -> ok
 //! decoder CAPACITY BLOCKED                       a new decoder with these settings
 //! encoder-stream BYTES                           -> ok INSERT_COUNT
@@ -19,7 +19,7 @@
 use std::io::{self, BufRead, Write};
 
 use bytes::BytesMut;
-use lorraine_proto::qpack::{Decoded, Decoder, DecoderConfig, Encoder, EncoderConfig, FieldLine};
+use lorraine_proto::qpack::{Decoded, Decoder, DecoderConfig, Encoder, EncoderConfig, EncoderCounters, FieldLine};
 use lorraine_proto::{Code, StreamId};
 
 fn main() -> io::Result<()> {
@@ -99,8 +99,8 @@ impl Peer {
         let (mut section, mut output) = (BytesMut::new(), Vec::new());
         self.encoder.encode(id, fields, &mut section);
         self.encoder.take_output(&mut output);
-        let insertions = self.encoder.counters().insertions;
-        Some(Ok(format!("ok {} {} {insertions}", hex(&section), hex(&output))))
+        let EncoderCounters { insertions, duplicates, .. } = self.encoder.counters();
+        Some(Ok(format!("ok {} {} {insertions} {duplicates}", hex(&section), hex(&output))))
     }
 
     fn decode<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>) -> Option<Answer> {

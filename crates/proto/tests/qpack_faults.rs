@@ -54,6 +54,8 @@ fn faulty_sections_close_the_connection() {
         (ONE_ENTRY, "0001 80", DecompressionError::BeyondRequired { index: 0, required: 0 }),
         (ONE_EVICTED, "0300 81", DecompressionError::Evicted(0)),
         (ONE_EVICTED, "0300 41 00", DecompressionError::Evicted(0)),
+        // A capacity of 0 clears the table.
+        ("3fe11f c00161 20", "0200 80", DecompressionError::Evicted(0)),
     ];
     for (encoder_stream, section, error) in rows {
         let found = refused(decoder_after(encoder_stream), section);
