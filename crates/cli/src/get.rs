@@ -1,0 +1,186 @@
+//! `lorraine get`: an HTTP/3 request from the command line.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+use lorraine::client::{Connection, Interim, ResponseBody};
+use lorraine::{Client, Trust};
+
+use crate::Outcome;
+use crate::args::GetArgs;
+
+type AnyError = Box<dyn std::error::Error>;
+
+pub(crate) fn run(args: &GetArgs) -> Outcome {
+    let trust = if args.insecure { Trust::Insecure } else { Trust::System };
+    let mut client = Client::builder().trust(trust).build()?;
+    let connector = client.connector();
+    let mut sink = Sink::open(args)?;
+    let failed = client.block_on(async {
+        let mut failed = false;
+        for url in &args.urls {
+            let uri = parse(url)?;
+            let connection = connector.connect(&uri).await?;
+            let requests = (0..args.repeat).map(|_| fetch(&connection, &uri, args));
+            for response in try_join_all(requests).await? {
+                failed |= response.status().is_client_error() || response.status().is_server_error();
+                write_response(response, &mut sink, args.include).await?;
+            }
+        }
+        Ok::<_, AnyError>(failed)
+    })??;
+    sink.0.flush()?;
+    // As curl -f has it: the response was shown, but it was none to build on.
+    Ok(if failed { ExitCode::from(22) } else { ExitCode::SUCCESS })
+}
+
+async fn fetch(connection: &Connection, uri: &Uri, args: &GetArgs) -> Result<Response<ResponseBody>, AnyError> {
+    let body = RequestData::open(args.data.as_deref())?;
+    let method = args.method.clone().unwrap_or(if args.data.is_some() { Method::POST } else { Method::GET });
+    let mut request = Request::builder().method(method).uri(uri).body(body)?;
+    let headers = request.headers_mut();
+    headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    for field in &args.headers {
+        let (name, value) =
+            field.split_once(':').ok_or_else(|| format!("{field:?} is no field; write `name: value`"))?;
+        let name: HeaderName = name.trim().parse().map_err(|_| format!("{name:?} is no field name"))?;
+        let value = value.trim().parse().map_err(|_| format!("the value of {name} cannot be sent"))?;
+        headers.append(name, value);
+    }
+    Ok(connection.send(request).await?)
+}
+
+const USER_AGENT: &str = concat!("lorraine/", env!("CARGO_PKG_VERSION"));
+
+async fn write_response(response: Response<ResponseBody>, sink: &mut Sink, include: bool) -> Result<(), AnyError> {
+    let (parts, mut body) = response.into_parts();
+    if include {
+        for interim in parts.extensions.get::<Interim>().iter().flat_map(|interim| &interim.0) {
+            sink.write_head(interim)?;
+        }
+        sink.write_head(&parts)?;
+    }
+    while let Some(chunk) = body.chunk().await {
+        sink.0.write_all(&chunk?)?;
+    }
+    if let Some(trailers) = body.trailers().await?.filter(|_| include) {
+        sink.0.write_all(b"\n")?;
+        sink.write_fields(&trailers)?;
+    }
+    Ok(())
+}
+
+fn parse(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
+    if uri.scheme_str() != Some("https") || uri.host().is_none() {
+        return Err(format!("{url:?} is no URL for HTTP/3; write https://HOST[:PORT]/PATH"));
+    }
+    Ok(uri)
+}
+
+/// Where responses go.
+struct Sink(Box<dyn Write>);
+
+impl Sink {
+    fn open(args: &GetArgs) -> Result<Self, AnyError> {
+        Ok(Self(match &args.output {
+            Some(path) => {
+                Box::new(File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?)
+            }
+            None => Box::new(io::stdout().lock()),
+        }))
+    }
+
+    fn write_head(&mut self, parts: &http::response::Parts) -> io::Result<()> {
+        writeln!(self.0, "HTTP/3 {}", parts.status.as_u16())?;
+        self.write_fields(&parts.headers)?;
+        writeln!(self.0)
+    }
+
+    fn write_fields(&mut self, fields: &HeaderMap) -> io::Result<()> {
+        for (name, value) in fields {
+            // What a server sends may go to a terminal.
+            writeln!(self.0, "{name}: {}", value.as_bytes().escape_ascii())?;
+        }
+        Ok(())
+    }
+}
+
+/// The body of a request: from the command line, a file or standard input, read as the server takes it.
+enum RequestData {
+    None,
+    Text(Bytes),
+    Reader { reader: Box<dyn Read>, len: Option<u64>, ended: bool },
+}
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+
+impl RequestData {
+    fn open(data: Option<&str>) -> Result<Self, String> {
+        let Some(data) = data else { return Ok(Self::None) };
+        match data.strip_prefix('@') {
+            None => Ok(Self::Text(Bytes::copy_from_slice(data.as_bytes()))),
+            Some("-") => Ok(Self::Reader { reader: Box::new(io::stdin()), len: None, ended: false }),
+            Some(path) => {
+                let file = File::open(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+                let len = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+                Ok(Self::Reader { reader: Box::new(file), len, ended: false })
+            }
+        }
+    }
+}
+
+impl http_body::Body for RequestData {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = match &mut *self {
+            Self::None => None,
+            Self::Text(text) => {
+                Some(Ok(std::mem::take(text))).filter(|text| !matches!(text, Ok(text) if text.is_empty()))
+            }
+            Self::Reader { ended: true, .. } => None,
+            Self::Reader { reader, ended, .. } => {
+                let mut chunk = vec![0; CHUNK];
+                match reader.read(&mut chunk) {
+                    Ok(0) => {
+                        *ended = true;
+                        None
+                    }
+                    Ok(len) => {
+                        chunk.truncate(len);
+                        Some(Ok(chunk.into()))
+                    }
+                    Err(error) => Some(Err(error)),
+                }
+            }
+        };
+        Poll::Ready(frame.map(|data| data.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Text(text) => text.is_empty(),
+            Self::Reader { ended, .. } => *ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::None => SizeHint::with_exact(0),
+            Self::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Self::Reader { len: Some(len), .. } => SizeHint::with_exact(*len),
+            Self::Reader { len: None, .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `lorraine serve` and `lorraine demo`: a server on the terminal.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::process::ExitCode;
+
+use http::{Request, Response};
+use http_body::Body;
+use lorraine::{Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerHandle};
+use tower_service::Service;
+
+use crate::args::{CommonArgs, DemoArgs, Retry, ServeArgs};
+use crate::{Outcome, demo, output};
+
+pub(crate) fn files(args: &ServeArgs) -> Outcome {
+    check_dir(&args.dir)?;
+    let files = Files::new(&args.dir)?.listing(args.listing);
+    let routes = Router::new().nest("/", files).build()?;
+    run(&args.common, routes, &format!("serving {}", args.dir.display()))
+}
+
+pub(crate) fn demo(args: &DemoArgs) -> Outcome {
+    check_dir(&args.dir)?;
+    run(&args.common, demo::routes(&args.dir)?, "demo")
+}
+
+fn run<S, B>(args: &CommonArgs, service: S, what: &str) -> Outcome
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: 'static,
+    S::Error: Display + 'static,
+    B: Body + 'static,
+    B::Error: Display,
+{
+    let (certificates, fingerprint) = load_certificates(args)?;
+    let mut builder = Server::builder()
+        .listen(args.listen)
+        .certificates(certificates)
+        .workers(args.workers)
+        .event_loop(&args.event_loop)
+        .retry(match args.retry {
+            Retry::Auto => RetryPolicy::Auto,
+            Retry::Always => RetryPolicy::Always,
+            Retry::Never => RetryPolicy::Never,
+        })
+        .idle_timeout(args.idle_timeout)
+        .stop_timeout(args.stop_timeout)
+        .heed_signals(true);
+    if let Some(dir) = args.qlog_dir.as_ref().filter(|_| !args.no_qlog) {
+        builder = builder.qlog_dir(dir);
+    }
+    // The variable that browsers and curl heed too.
+    if let Some(path) = std::env::var_os("SSLKEYLOGFILE") {
+        builder = builder.key_log(path);
+    }
+    if let (Some(cert), Some(key)) = (args.cert.clone(), args.key.clone()) {
+        builder = builder.on_hangup(move |server| reload(server, &cert, &key));
+    }
+    let server = builder.start(service)?;
+    let addr = server.local_addr();
+    let host = if addr.ip().is_unspecified() { "localhost".to_owned() } else { host_of(addr) };
+    output::line(format_args!("{what} on https://{host}:{} (HTTP/3, {addr}, {})", addr.port(), args.event_loop));
+    output::line(format_args!("certificate SHA-256 {fingerprint}"));
+    server.wait()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An address as it stands in a URI.
+fn host_of(addr: std::net::SocketAddr) -> String {
+    if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() }
+}
+
+/// The certificates that were asked for, or the development certificate, with their fingerprint.
+fn load_certificates(args: &CommonArgs) -> Result<(Certificates, String), Box<dyn std::error::Error>> {
+    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
+        let identity = read_identity(cert, key)?;
+        let fingerprint = output::hex(&identity.sha256());
+        return Ok((Certificates::new(identity), fingerprint));
+    }
+    let development = DevCertificate::load_or_create_default()
+        .map_err(|error| format!("cannot make a development certificate: {error}"))?;
+    let identity = Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes())?;
+    output::note("no --cert: using a development certificate, which browsers and clients must be told to accept");
+    Ok((Certificates::new(identity), development.sha256().to_string()))
+}
+
+fn read_identity(cert: &Path, key: &Path) -> Result<Identity, String> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    Identity::from_pem(&read(cert)?, &read(key)?)
+        .map_err(|error| format!("cannot use {} with {}: {error}", cert.display(), key.display()))
+}
+
+/// At SIGHUP: the files again. Bad ones leave the old certificate in use.
+fn reload(server: &ServerHandle, cert: &Path, key: &Path) {
+    match read_identity(cert, key) {
+        Ok(identity) => {
+            server.replace_certificates(Certificates::new(identity));
+            output::note("certificate reloaded");
+        }
+        Err(sentence) => output::note(format_args!("certificate not reloaded: {sentence}")),
+    }
+}
+
+fn check_dir(dir: &Path) -> Result<(), String> {
+    match std::fs::metadata(dir) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(format!("{} is not a directory", dir.display())),
+        Err(error) => Err(format!("cannot read {}: {error}", dir.display())),
+    }
+}

@@ -1,0 +1,432 @@
+//! One endpoint's QUIC connection, in memory. It tells of streams the way the engine's does over quiche:
+//!
+//! - A stream is reported readable once, when it goes from nothing to read to something: bytes, an end or a reset.
+//!   Where [`Rules::reports_again`] is on, also after a read that left something; an end that came alone is left so.
+//! - A stream is reported writable when it is made, and once after `send` or `capacity` fell short; a STOP_SENDING too.
+//! - A reset throws away what was not read. A stream that has ended both ways is forgotten.
+//!
+//! Writing after an end or a reset of our own, and handling an unread stream as if it were over, are mistakes that
+//! panic here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{Buf, Bytes, BytesMut};
+use lorraine_proto::{Code, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
+
+/// What the network and the peer allow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// The most that one `recv` gives, bytes.
+    pub(crate) piece: usize,
+    /// The most that may be under way on a stream, bytes.
+    pub(crate) window: u64,
+    /// Streams that may still be opened.
+    pub(crate) uni_streams: u64,
+    pub(crate) bidi_streams: u64,
+    /// Whether a stream is reported again after a read that left something, as quiche does with incremental ones.
+    pub(crate) reports_again: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { piece: usize::MAX, window: 1 << 30, uni_streams: 100, bidi_streams: 100, reports_again: true }
+    }
+}
+
+/// The transport of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    role: Role,
+    pub(crate) rules: Rules,
+    streams: BTreeMap<StreamId, Stream>,
+    /// Ended both ways and forgotten.
+    over: BTreeSet<StreamId>,
+    /// Every STOP_SENDING the endpoint sent.
+    refusals: BTreeMap<StreamId, Code>,
+    next_uni: u64,
+    next_bidi: u64,
+    readable: VecDeque<StreamId>,
+    writable: VecDeque<StreamId>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    inbound: Option<Inbound>,
+    outbound: Option<Outbound>,
+    priority: Option<Priority>,
+}
+
+#[derive(Debug, Default)]
+struct Inbound {
+    data: BytesMut,
+    fin: bool,
+    /// The end came when there was nothing else to read: it stays readable.
+    lone_fin: bool,
+    fin_read: bool,
+    reset: Option<Code>,
+    reset_read: bool,
+    /// What we asked the peer to stop with.
+    refused: Option<Code>,
+    /// Bytes read or thrown away: credit for the peer.
+    consumed: u64,
+}
+
+#[derive(Debug)]
+struct Outbound {
+    /// Taken and not delivered.
+    data: BytesMut,
+    /// Bytes taken so far.
+    taken: u64,
+    /// The most that may be taken.
+    limit: u64,
+    fin: bool,
+    fin_delivered: bool,
+    reset: Option<Code>,
+    reset_delivered: bool,
+    stopped: Option<Code>,
+    /// Reported as writable once there is room for so much.
+    wants: Option<u64>,
+}
+
+impl Inbound {
+    fn is_readable(&self) -> bool {
+        if self.refused.is_some() {
+            return false;
+        }
+        match self.reset {
+            Some(_) => !self.reset_read,
+            None => !self.data.is_empty() || self.lone_fin,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.fin_read || self.reset_read || self.refused.is_some() && (self.fin || self.reset.is_some())
+    }
+}
+
+impl Outbound {
+    fn new(window: u64) -> Self {
+        Self {
+            data: BytesMut::new(),
+            taken: 0,
+            limit: window,
+            fin: false,
+            fin_delivered: false,
+            reset: None,
+            reset_delivered: false,
+            stopped: None,
+            wants: None,
+        }
+    }
+
+    fn room(&self) -> u64 {
+        self.limit - self.taken
+    }
+
+    fn is_over(&self) -> bool {
+        self.fin_delivered || self.reset_delivered || self.stopped.is_some()
+    }
+}
+
+/// What the network carries from one endpoint to the other on one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Cargo {
+    pub(crate) bytes: Bytes,
+    pub(crate) fin: bool,
+    pub(crate) reset: Option<Code>,
+}
+
+/// The endpoint's other side: the network, or a scripted peer.
+impl Wire {
+    pub(crate) fn new(role: Role, rules: Rules) -> Self {
+        let side = u64::from(role == Role::Server);
+        Self {
+            role,
+            rules,
+            streams: BTreeMap::new(),
+            over: BTreeSet::new(),
+            refusals: BTreeMap::new(),
+            next_uni: 2 | side,
+            next_bidi: side,
+            readable: VecDeque::new(),
+            writable: VecDeque::new(),
+        }
+    }
+
+    /// Bytes, and perhaps the end, arrive.
+    pub(crate) fn deliver(&mut self, id: StreamId, bytes: &[u8], fin: bool) {
+        let Some(inbound) = self.inbound(id) else { return };
+        if inbound.reset.is_some() || inbound.fin {
+            assert!(bytes.is_empty(), "bytes after the end of stream {id}");
+            return;
+        }
+        let was_readable = inbound.is_readable();
+        inbound.fin = fin;
+        if inbound.refused.is_some() {
+            inbound.consumed += bytes.len() as u64;
+        } else {
+            inbound.lone_fin = fin && bytes.is_empty() && inbound.data.is_empty();
+            inbound.data.extend_from_slice(bytes);
+        }
+        self.arrived(id, was_readable);
+    }
+
+    /// RESET_STREAM arrives.
+    pub(crate) fn deliver_reset(&mut self, id: StreamId, code: Code) {
+        let Some(inbound) = self.inbound(id) else { return };
+        if inbound.reset.is_some() || inbound.fin_read {
+            return;
+        }
+        let was_readable = inbound.is_readable();
+        inbound.consumed += inbound.data.len() as u64;
+        inbound.data.clear();
+        inbound.reset = Some(code);
+        self.arrived(id, was_readable);
+    }
+
+    /// STOP_SENDING arrives.
+    pub(crate) fn deliver_stop(&mut self, id: StreamId, code: Code) {
+        self.make(id);
+        let Some(outbound) = self.streams.get_mut(&id).and_then(|stream| stream.outbound.as_mut()) else { return };
+        if outbound.stopped.is_none() && !outbound.is_over() {
+            outbound.stopped = Some(code);
+            outbound.data.clear();
+            self.writable.push_back(id);
+        }
+        self.collect(id);
+    }
+
+    /// The peer's window: so many bytes may have been taken in all.
+    pub(crate) fn grant(&mut self, id: StreamId, limit: u64) {
+        if let Some(outbound) = self.streams.get_mut(&id).and_then(|stream| stream.outbound.as_mut()) {
+            outbound.limit = outbound.limit.max(limit);
+        }
+    }
+
+    /// Bytes the endpoint has read of a stream, for the credit of the peer's window.
+    pub(crate) fn consumed(&self, id: StreamId) -> Option<u64> {
+        Some(self.streams.get(&id)?.inbound.as_ref()?.consumed)
+    }
+
+    /// Streams with something to carry away.
+    pub(crate) fn loaded(&self) -> Vec<StreamId> {
+        let is_loaded = |out: &Outbound| {
+            out.stopped.is_none()
+                && (!out.data.is_empty()
+                    || out.fin && !out.fin_delivered && out.reset.is_none()
+                    || out.reset.is_some() && !out.reset_delivered)
+        };
+        let loaded = self.streams.iter().filter(|(_, stream)| stream.outbound.as_ref().is_some_and(is_loaded));
+        loaded.map(|(id, _)| *id).collect()
+    }
+
+    /// Takes at most `max` bytes off a stream. A reset overtakes them.
+    pub(crate) fn unload(&mut self, id: StreamId, max: usize) -> Cargo {
+        let Some(out) = self.streams.get_mut(&id).and_then(|stream| stream.outbound.as_mut()) else {
+            return Cargo::default();
+        };
+        let mut cargo = Cargo::default();
+        if out.reset.is_some() {
+            out.data.clear();
+            cargo.reset = out.reset.filter(|_| !std::mem::replace(&mut out.reset_delivered, true));
+        } else {
+            cargo.bytes = out.data.split_to(max.min(out.data.len())).freeze();
+            cargo.fin = out.fin && out.data.is_empty() && !out.fin_delivered;
+            out.fin_delivered |= cargo.fin;
+        }
+        self.collect(id);
+        cargo
+    }
+
+    /// The STOP_SENDING the endpoint sent on a stream.
+    pub(crate) fn refused(&self, id: StreamId) -> Option<Code> {
+        self.refusals.get(&id).copied()
+    }
+
+    /// The priority the endpoint set for a stream.
+    pub(crate) fn priority(&self, id: StreamId) -> Option<Priority> {
+        self.streams.get(&id)?.priority
+    }
+
+    /// Streams that are not forgotten.
+    pub(crate) fn open_streams(&self) -> impl Iterator<Item = StreamId> {
+        self.streams.keys().copied()
+    }
+
+    /// The next stream with something to read.
+    pub(crate) fn next_readable(&mut self) -> Option<StreamId> {
+        self.readable.pop_front()
+    }
+
+    /// The next stream that takes bytes again, or that the peer stopped.
+    pub(crate) fn next_writable(&mut self) -> Option<StreamId> {
+        for (id, stream) in &mut self.streams {
+            if let Some(out) = &mut stream.outbound
+                && out.wants.is_some_and(|wants| out.room() >= wants)
+            {
+                out.wants = None;
+                self.writable.push_back(*id);
+            }
+        }
+        self.writable.pop_front()
+    }
+
+    fn arrived(&mut self, id: StreamId, was_readable: bool) {
+        let readable = self.streams[&id].inbound.as_ref().is_some_and(Inbound::is_readable);
+        if readable && !was_readable {
+            self.report_readable(id);
+        }
+        self.collect(id);
+    }
+
+    fn report_readable(&mut self, id: StreamId) {
+        if !self.readable.contains(&id) {
+            self.readable.push_back(id);
+        }
+    }
+
+    fn inbound(&mut self, id: StreamId) -> Option<&mut Inbound> {
+        self.make(id);
+        self.streams.get_mut(&id)?.inbound.as_mut()
+    }
+
+    fn make(&mut self, id: StreamId) {
+        if self.over.contains(&id) || self.streams.contains_key(&id) {
+            return;
+        }
+        let ours = id.initiator() == self.role;
+        let (hears, speaks) = (id.is_bidirectional() || !ours, id.is_bidirectional() || ours);
+        let stream = Stream {
+            inbound: hears.then(Inbound::default),
+            outbound: speaks.then(|| Outbound::new(self.rules.window)),
+            priority: None,
+        };
+        self.streams.insert(id, stream);
+        if speaks {
+            self.writable.push_back(id);
+        }
+    }
+
+    fn collect(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let heard = stream.inbound.as_ref().is_none_or(Inbound::is_over);
+        let spoken = stream.outbound.as_ref().is_none_or(Outbound::is_over);
+        if heard && spoken {
+            self.streams.remove(&id);
+            self.over.insert(id);
+        }
+    }
+
+    fn outbound(&mut self, id: StreamId) -> Result<&mut Outbound, SendError> {
+        let out = self.streams.get_mut(&id).and_then(|stream| stream.outbound.as_mut()).ok_or(SendError::Gone)?;
+        assert!(out.reset.is_none(), "stream {id} is used after it was reset");
+        assert!(!out.fin, "stream {id} is used after its end");
+        match out.stopped {
+            Some(code) => Err(SendError::Stopped(code)),
+            None => Ok(out),
+        }
+    }
+
+    fn take(&mut self, id: StreamId, bytes: &[u8], fin: bool) -> Result<usize, SendError> {
+        let out = self.outbound(id)?;
+        let taken = (bytes.len() as u64).min(out.room()) as usize;
+        out.data.extend_from_slice(&bytes[..taken]);
+        out.taken += taken as u64;
+        out.fin = fin && taken == bytes.len();
+        if taken < bytes.len() {
+            out.wants = Some(1);
+        }
+        Ok(taken)
+    }
+}
+
+impl Transport for Wire {
+    fn recv(&mut self, id: StreamId, out: &mut BytesMut, max: usize) -> Result<Option<Received>, RecvError> {
+        let (piece, again) = (self.rules.piece, self.rules.reports_again);
+        let inbound = self.streams.get_mut(&id).and_then(|stream| stream.inbound.as_mut()).ok_or(RecvError::Gone)?;
+        if !inbound.is_readable() {
+            return Ok(None);
+        }
+        if let Some(code) = inbound.reset {
+            inbound.reset_read = true;
+            self.collect(id);
+            return Err(RecvError::Reset(code));
+        }
+        let len = max.min(piece).min(inbound.data.len());
+        if len == 0 && !inbound.data.is_empty() {
+            return Ok(None);
+        }
+        out.extend_from_slice(&inbound.data[..len]);
+        inbound.data.advance(len);
+        inbound.consumed += len as u64;
+        let fin = inbound.fin && inbound.data.is_empty();
+        inbound.fin_read |= fin;
+        let is_readable = inbound.is_readable();
+        self.collect(id);
+        if is_readable && again {
+            self.report_readable(id);
+        }
+        Ok(Some(Received { len, fin }))
+    }
+
+    fn send(&mut self, id: StreamId, bytes: &[u8], fin: bool) -> Result<usize, SendError> {
+        self.take(id, bytes, fin)
+    }
+
+    fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError> {
+        let taken = self.take(id, bytes, fin)?;
+        bytes.advance(taken);
+        Ok(taken)
+    }
+
+    fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError> {
+        let window = self.rules.window;
+        let out = self.outbound(id)?;
+        // More than the window never comes at once, so that nobody may be left waiting for it.
+        let want = (want as u64).min(window.max(1));
+        if out.room() < want {
+            out.wants = Some(want);
+        }
+        Ok(out.room() as usize)
+    }
+
+    fn reset(&mut self, id: StreamId, code: Code) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(out) = stream.outbound.as_mut().filter(|out| !out.is_over()) else { return };
+        assert!(out.reset.is_none(), "stream {id} is reset twice");
+        out.reset = Some(code);
+    }
+
+    fn stop_sending(&mut self, id: StreamId, code: Code) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(inbound) = stream.inbound.as_mut().filter(|inbound| !inbound.is_over()) else { return };
+        assert!(inbound.refused.is_none(), "stream {id} is stopped twice");
+        inbound.refused = Some(code);
+        self.refusals.insert(id, code);
+        inbound.consumed += inbound.data.len() as u64;
+        inbound.data.clear();
+        self.collect(id);
+    }
+
+    fn open_uni(&mut self) -> Option<StreamId> {
+        self.rules.uni_streams = self.rules.uni_streams.checked_sub(1)?;
+        let id = StreamId::new(self.next_uni);
+        self.next_uni += 4;
+        self.make(id);
+        Some(id)
+    }
+
+    fn open_bidi(&mut self) -> Option<StreamId> {
+        self.rules.bidi_streams = self.rules.bidi_streams.checked_sub(1)?;
+        let id = StreamId::new(self.next_bidi);
+        self.next_bidi += 4;
+        self.make(id);
+        Some(id)
+    }
+
+    fn set_priority(&mut self, id: StreamId, priority: Priority) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.priority = Some(priority);
+        }
+    }
+}

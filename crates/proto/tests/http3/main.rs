@@ -1,0 +1,13 @@
+//! Connections against a scripted peer, and against each other.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod h3spec;
+mod rfc9114_s4_cancellation;
+mod rfc9114_s4_requests;
+mod rfc9114_s4_responses;
+mod rfc9114_s5_goaway;
+mod rfc9114_s6_streams;
+mod rfc9114_s7_control;
+mod rfc9114_s7_frames;

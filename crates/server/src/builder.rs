@@ -1,0 +1,406 @@
+//! How a server is set up, and why it may not start.
+
+use std::fmt::Display;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use http_body::Body;
+use lorraine_engine::{
+    CertificateError, CertificateStore, Certificates, Engine, EngineConfig, Identity, Owner, RetryPolicy, Tls, TlsError,
+};
+use lorraine_io::{Signal, UdpConfig};
+use lorraine_proto::Config as HttpConfig;
+use tower_service::Service;
+
+use crate::body::RequestBody;
+use crate::log_files::{KeyLogFile, QlogDir};
+use crate::server::{Server, ServerHandle};
+use crate::worker::{Dispatch, Shared, Worker, serve};
+
+/// Settings of a [`Server`].
+pub struct ServerBuilder {
+    listen: SocketAddr,
+    certificates: Option<Certificates>,
+    workers: u8,
+    event_loop: String,
+    engine: EngineConfig,
+    http: HttpConfig,
+    alpn: Vec<Vec<u8>>,
+    qlog_dir: Option<PathBuf>,
+    key_log: Option<PathBuf>,
+    signals: bool,
+    on_hangup: Option<Hangup>,
+    stop_timeout: Duration,
+    #[cfg(feature = "tokio")]
+    runtime: Option<tokio::runtime::Handle>,
+}
+
+type Hangup = Arc<dyn Fn(&ServerHandle) + Send + Sync>;
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0u16; 8], 4433)),
+            certificates: None,
+            workers: 1,
+            event_loop: lorraine_io::default_name().to_owned(),
+            engine: EngineConfig::default(),
+            http: HttpConfig::default(),
+            alpn: vec![b"h3".to_vec(), b"hq-interop".to_vec()],
+            qlog_dir: None,
+            key_log: None,
+            signals: false,
+            on_hangup: None,
+            stop_timeout: Duration::from_secs(30),
+            #[cfg(feature = "tokio")]
+            runtime: None,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// The address and UDP port. `[::]:4433` unless set, which is every address of the machine, IPv4 too; port 0 lets
+    /// the system choose.
+    #[must_use]
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = addr;
+        self
+    }
+
+    /// The certificates to show. A development certificate, kept between runs, unless set.
+    #[must_use]
+    pub fn certificates(mut self, certificates: Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
+    /// Threads, each with a socket (SO_REUSEPORT), an event loop and connections of its own. 1 unless set.
+    ///
+    /// The kernel spreads clients by address; a client whose address changes may reach another worker, which drops its
+    /// packets until the client gives the connection up.
+    #[must_use]
+    pub fn workers(mut self, workers: u8) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// The event loop, by name; see [`io::available`](crate::io::available).
+    #[must_use]
+    pub fn event_loop(mut self, name: impl Into<String>) -> Self {
+        self.event_loop = name.into();
+        self
+    }
+
+    /// How the transport behaves, and its bounds.
+    #[must_use]
+    pub fn engine(mut self, config: EngineConfig) -> Self {
+        self.engine = config;
+        self
+    }
+
+    /// How HTTP/3 behaves, and its bounds.
+    #[must_use]
+    pub fn http(mut self, config: HttpConfig) -> Self {
+        self.http = config;
+        self
+    }
+
+    /// When clients must prove their address first.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.engine.retry = policy;
+        self
+    }
+
+    /// Silence after which a connection is given up. 30 s unless set.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.engine.limits.idle_timeout = timeout;
+        self
+    }
+
+    /// Writes a qlog file (JSON-SEQ) for each connection into this directory. A disk error ends a file and is counted,
+    /// never more. Off unless set.
+    #[must_use]
+    pub fn qlog_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.qlog_dir = Some(dir.into());
+        self
+    }
+
+    /// Appends every connection's TLS secrets to this file, in the format of SSLKEYLOGFILE: who reads it can read the
+    /// connections. Off unless set.
+    #[must_use]
+    pub fn key_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_log = Some(path.into());
+        self
+    }
+
+    /// Whether SIGINT and SIGTERM stop the server: the first in order, the second at once. Off unless set.
+    #[must_use]
+    pub fn heed_signals(mut self, on: bool) -> Self {
+        self.signals = on;
+        self
+    }
+
+    /// What to do at SIGHUP, on a worker's thread; to be set together with [`heed_signals`](Self::heed_signals).
+    #[must_use]
+    pub fn on_hangup(mut self, f: impl Fn(&ServerHandle) + Send + Sync + 'static) -> Self {
+        self.on_hangup = Some(Arc::new(f));
+        self
+    }
+
+    /// How long requests in flight may take after a signal. 30 s unless set.
+    #[must_use]
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
+    /// The tokio runtime that handlers find around them. That of the caller unless set, and a small one of the
+    /// server's own where the caller has none.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Starts to serve: every request goes to a clone of `service`, on the worker that owns its connection. Its future
+    /// need not be `Send`.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is missing or in the way.
+    pub fn start<S, B>(self, service: S) -> Result<Server, StartError>
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: 'static,
+        S::Error: Display + 'static,
+        B: Body + 'static,
+        B::Error: Display,
+    {
+        let dispatch = move || dispatch_to(service.clone());
+        Server::start(self.plan(Arc::new(dispatch))?)
+    }
+
+    fn plan(self, dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>) -> Result<Plan, StartError> {
+        let certificates = match self.certificates {
+            Some(certificates) => certificates,
+            None => {
+                let development =
+                    crate::DevCertificate::load_or_create_default().map_err(StartError::DevCertificate)?;
+                let identity = Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes());
+                Certificates::new(identity?)
+            }
+        };
+        let certificates = CertificateStore::new(certificates);
+        let mut tls = Tls::server(certificates.clone()).alpn(self.alpn);
+        if let Some(path) = &self.key_log {
+            let file = KeyLogFile::open(path).map_err(|error| StartError::KeyLog { path: path.clone(), error })?;
+            tls = tls.key_log(Arc::new(move |line| file.append(line)));
+        }
+        let qlog = match self.qlog_dir {
+            Some(path) => Some(QlogDir::open(&path).map_err(|error| StartError::QlogDir { path, error })?),
+            None => None,
+        };
+        Ok(Plan {
+            listen: self.listen,
+            certificates,
+            tls,
+            workers: self.workers,
+            event_loop: self.event_loop,
+            engine: self.engine,
+            http: self.http,
+            qlog,
+            signals: self.signals,
+            on_hangup: self.on_hangup,
+            stop_timeout: self.stop_timeout,
+            dispatch,
+            #[cfg(feature = "tokio")]
+            runtime: Runtime::find(self.runtime).map_err(StartError::Runtime)?,
+        })
+    }
+}
+
+/// Makes tasks from requests with clones of a service.
+fn dispatch_to<S, B>(service: S) -> Dispatch
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + 'static,
+    S::Future: 'static,
+    S::Error: Display + 'static,
+    B: Body + 'static,
+    B::Error: Display,
+{
+    Box::new(move |core, at, request| {
+        let is_head = request.method() == Method::HEAD;
+        let mut service = service.clone();
+        let handler = async move {
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        };
+        Box::pin(serve(Rc::clone(core), at, is_head, handler))
+    })
+}
+
+/// All that a worker needs to know.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) listen: SocketAddr,
+    pub(crate) certificates: CertificateStore,
+    pub(crate) workers: u8,
+    pub(crate) stop_timeout: Duration,
+    tls: Tls,
+    event_loop: String,
+    engine: EngineConfig,
+    http: HttpConfig,
+    qlog: Option<QlogDir>,
+    signals: bool,
+    on_hangup: Option<Hangup>,
+    dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>,
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Runtime,
+}
+
+/// What a worker says when it listens, or why it cannot.
+type Started = Result<(Arc<Shared>, SocketAddr), StartError>;
+
+impl Plan {
+    /// Runs a worker on this thread until it is stopped.
+    pub(crate) fn run_worker(
+        self,
+        index: u8,
+        handle: &ServerHandle,
+        started: &mpsc::Sender<Started>,
+    ) -> io::Result<()> {
+        #[cfg(feature = "tokio")]
+        let runtime = self.runtime.handle.clone();
+        #[cfg(feature = "tokio")]
+        let _runtime = runtime.enter();
+        let (mut worker, local_addr) = match self.build_worker(index, handle) {
+            Ok(built) => built,
+            Err(error) => {
+                let _ = started.send(Err(error));
+                return Ok(());
+            }
+        };
+        let shared = Arc::clone(&worker.core().shared);
+        // The starter waits for this; if it is gone, so is the server, and the worker stops by the handle.
+        let _ = started.send(Ok((shared, local_addr)));
+        worker.run()
+    }
+
+    fn build_worker(self, index: u8, handle: &ServerHandle) -> Result<(Worker, SocketAddr), StartError> {
+        let mut event_loop =
+            lorraine_io::open(&self.event_loop).map_err(|error| StartError::EventLoop(error.to_string()))?;
+        let mut udp = UdpConfig::new(self.listen);
+        udp.reuse_port = self.workers > 1;
+        let socket = event_loop.bind(&udp).map_err(StartError::Bind)?;
+        let local_addr = event_loop.local_addr(socket).map_err(StartError::Bind)?;
+        if self.signals && index == 0 {
+            let signals = [Signal::Interrupt, Signal::Terminate, Signal::Hangup];
+            event_loop.watch_signals(&signals).map_err(StartError::Signals)?;
+        }
+        let mut config = self.engine;
+        config.owner = Owner { worker: index, generation: config.owner.generation };
+        let mut engine = Engine::new(config, self.tls, self.http)?;
+        if let Some(qlog) = self.qlog {
+            engine.set_qlog(Some(Box::new(move |trace_id| qlog.create(trace_id))));
+        }
+        let on_signal = on_signal(handle.clone(), self.stop_timeout, self.on_hangup);
+        let dispatch = (self.dispatch)();
+        Ok((Worker::new(event_loop, vec![(socket, local_addr)], engine, Some(dispatch), on_signal), local_addr))
+    }
+}
+
+fn on_signal(handle: ServerHandle, grace: Duration, on_hangup: Option<Hangup>) -> crate::worker::OnSignal {
+    let mut grace = grace;
+    Box::new(move |signal| match signal {
+        // A second signal finds no grace left.
+        Signal::Interrupt | Signal::Terminate => handle.stop(std::mem::take(&mut grace)),
+        Signal::Hangup => {
+            if let Some(on_hangup) = &on_hangup {
+                on_hangup(&handle);
+            }
+        }
+    })
+}
+
+/// The runtime that workers enter.
+#[cfg(feature = "tokio")]
+#[derive(Clone)]
+pub(crate) struct Runtime {
+    handle: tokio::runtime::Handle,
+    own: Option<Arc<tokio::runtime::Runtime>>,
+}
+
+#[cfg(feature = "tokio")]
+impl Runtime {
+    fn find(given: Option<tokio::runtime::Handle>) -> io::Result<Self> {
+        if let Some(handle) = given.or_else(|| tokio::runtime::Handle::try_current().ok()) {
+            return Ok(Self { handle, own: None });
+        }
+        let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        Ok(Self { handle: own.handle().clone(), own: Some(Arc::new(own)) })
+    }
+
+    /// The runtime itself, for the server to keep.
+    pub(crate) fn take_own(&mut self) -> Option<tokio::runtime::Runtime> {
+        self.own.take().and_then(Arc::into_inner)
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address could not be bound.
+    #[error(transparent)]
+    Bind(io::Error),
+    /// There is no such event loop.
+    #[error("{0}")]
+    EventLoop(String),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The development certificate could not be made or kept.
+    #[error("cannot make a development certificate: {0}")]
+    DevCertificate(#[source] io::Error),
+    /// The TLS settings cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No files can be written there.
+    #[error("cannot write qlog files to {}: {error}", path.display())]
+    QlogDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write TLS secrets to {}: {error}", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Signals cannot be watched.
+    #[error("cannot watch signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A thread could not be made.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(#[source] io::Error),
+    /// tokio could not be started.
+    #[cfg(feature = "tokio")]
+    #[error("cannot start a tokio runtime: {0}")]
+    Runtime(#[source] io::Error),
+    /// A worker ended before it listened, for a fault of ours.
+    #[error("a worker died while it was starting")]
+    WorkerDied,
+}

@@ -1,0 +1,135 @@
+//! A running server: workers on threads, and the handle that stops them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use lorraine_engine::{CertificateStore, Certificates};
+
+use crate::builder::{Plan, ServerBuilder, StartError};
+use crate::worker::{Command, Shared};
+
+/// A server that is running.
+///
+/// Dropping it stops it at once; [`stop`](ServerHandle::stop) or [`wait`](Self::wait) end it in order.
+///
+/// ```no_run
+/// use lorraine::{Router, Server};
+///
+/// let routes = Router::new().get("/", |_| async { "Hello, HTTP/3!\n" }).build()?;
+/// let server = Server::builder().listen("[::]:4433".parse()?).start(routes)?;
+/// println!("https://localhost:{}", server.local_addr().port());
+/// server.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    handle: ServerHandle,
+    local_addr: SocketAddr,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    #[cfg(feature = "tokio")]
+    _runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Server {
+    /// Settings to begin with.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Starts the workers, one thread each, and returns when all of them listen.
+    pub(crate) fn start(mut plan: Plan) -> Result<Self, StartError> {
+        let mut server = Self {
+            handle: ServerHandle { workers: Arc::default(), certificates: plan.certificates.clone() },
+            local_addr: plan.listen,
+            threads: Vec::new(),
+            #[cfg(feature = "tokio")]
+            _runtime: plan.runtime.take_own(),
+        };
+        for index in 0..plan.workers {
+            let (ready, started) = mpsc::channel();
+            let (mine, handle) = (plan.clone(), server.handle.clone());
+            let thread = thread::Builder::new().name(format!("lorraine-{index}"));
+            let thread = thread.spawn(move || mine.run_worker(index, &handle, &ready)).map_err(StartError::Thread)?;
+            server.threads.push(thread);
+            let (shared, local_addr) = started.recv().map_err(|_| StartError::WorkerDied)??;
+            // Port 0 is chosen once: the other workers share what the first was given.
+            plan.listen = local_addr;
+            server.local_addr = local_addr;
+            server.handle.workers().push(shared);
+        }
+        Ok(server)
+    }
+
+    /// The address it listens on, with the port the system chose for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What stops it, from any thread.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until it has stopped: after [`ServerHandle::stop`], or a signal if it heeds signals.
+    ///
+    /// # Errors
+    /// The first worker's event loop that failed.
+    pub fn wait(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.handle.stop(Duration::ZERO);
+        // The failure of a worker has nowhere to go from here.
+        let _ = self.join();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_addr", &self.local_addr()).finish_non_exhaustive()
+    }
+}
+
+/// Reaches a running server from any thread. Cheap to clone; holds nothing open.
+#[derive(Clone)]
+pub struct ServerHandle {
+    workers: Arc<Mutex<Vec<Arc<Shared>>>>,
+    certificates: CertificateStore,
+}
+
+impl ServerHandle {
+    /// Stops the server: no new connections, GOAWAY on every old one, requests in flight finish within `grace`, then
+    /// everything is closed (RFC 9114 §5.2). Returns at once; called again, the shorter time holds.
+    pub fn stop(&self, grace: Duration) {
+        for worker in self.workers().iter() {
+            worker.send(Command::Stop(grace));
+        }
+    }
+
+    /// Shows these certificates to new connections; those that exist keep theirs.
+    pub fn replace_certificates(&self, certificates: Certificates) {
+        self.certificates.replace(certificates);
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Arc<Shared>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,226 @@
+//! One request and its response: the handler runs, then its response is sent as fast as the stream takes it.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame};
+use lorraine_proto::{Code, Sent};
+
+use super::core::{At, Core, Gone};
+
+/// Serves one request to its end. Dropping it (the client is gone) drops the handler's future.
+pub(crate) async fn serve<F, B, E>(core: Rc<Core>, at: At, is_head: bool, handler: F)
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    B::Error: Display,
+    E: Display,
+{
+    let handler = pin!(handler);
+    let end = match fenced(handler).await {
+        Ok(Ok(response)) => send(&core, at, is_head, response).await,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a handler failed: answering 500");
+            answer_500(&core, at)
+        }
+        Err(panic) => {
+            tracing::error!(panic = message_of(&*panic), "a handler panicked: answering 500");
+            answer_500(&core, at)
+        }
+    };
+    if let Err(Abandoned) = end {
+        core.abort(at, Code::H3_INTERNAL_ERROR);
+    }
+    core.note_end(at);
+}
+
+/// Sends the body of a client's request.
+pub(crate) async fn send_body<B>(core: Rc<Core>, at: At, body: B)
+where
+    B: Body,
+    B::Error: Display,
+{
+    if let Err(Abandoned) = Outgoing::default().run(&core, at, pin!(body)).await {
+        core.abort(at, Code::H3_REQUEST_CANCELLED);
+    }
+}
+
+/// The response broke off for a fault of the application's.
+struct Abandoned;
+
+async fn send<B>(core: &Core, at: At, is_head: bool, response: Response<B>) -> Result<(), Abandoned>
+where
+    B: Body,
+    B::Error: Display,
+{
+    let (mut parts, body) = response.into_parts();
+    let mut body = pin!(body);
+    complete_head(core, &mut parts, &*body, is_head);
+    let mut outgoing = Outgoing::default();
+    outgoing.end = is_head || has_no_body(parts.status) || body.is_end_stream();
+    if !outgoing.end {
+        // What is there at once leaves with the head: a small response is one packet.
+        outgoing.poll_now(body.as_mut()).await?;
+    }
+    let whole = outgoing.end && outgoing.trailers.is_none();
+    match core.respond(at, &parts, &mut outgoing.data, whole) {
+        Ok(Sent::Gone) => return Ok(()),
+        // All of it is with the connection now, which sends what the stream did not take yet.
+        Ok(_) if whole && outgoing.data.is_empty() => return Ok(()),
+        Ok(_) => {}
+        Err(fault) => {
+            tracing::error!(%fault, "a handler's response cannot be sent: answering 500");
+            return answer_500(core, at);
+        }
+    }
+    outgoing.run(core, at, body).await
+}
+
+/// What of a body was polled and is not sent.
+#[derive(Default)]
+struct Outgoing {
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+    /// The body has nothing more to give.
+    end: bool,
+}
+
+impl Outgoing {
+    async fn run<B>(mut self, core: &Core, at: At, mut body: Pin<&mut B>) -> Result<(), Abandoned>
+    where
+        B: Body,
+        B::Error: Display,
+    {
+        loop {
+            let last = self.end && self.trailers.is_none();
+            if last || !self.data.is_empty() {
+                match poll_fn(|cx| core.poll_send(cx, at, &mut self.data, last)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Gone)) => return Ok(()),
+                    Err(fault) => {
+                        tracing::error!(%fault, "a response body cannot be sent: resetting the stream");
+                        return Err(Abandoned);
+                    }
+                }
+            }
+            if let Some(trailers) = self.trailers.take() {
+                return match core.send_trailers(at, &trailers) {
+                    Ok(_) => Ok(()),
+                    Err(fault) => {
+                        tracing::error!(%fault, "trailers cannot be sent: resetting the stream");
+                        Err(Abandoned)
+                    }
+                };
+            }
+            if self.end {
+                return Ok(());
+            }
+            // A body is polled only when its stream has room: what it would give has nowhere else to wait.
+            if poll_fn(|cx| core.poll_room(cx, at)).await == Err(Gone) {
+                return Ok(());
+            }
+            let frame = fenced(pin!(poll_fn(|cx| body.as_mut().poll_frame(cx)))).await;
+            self.take(frame)?;
+            self.end |= body.is_end_stream();
+        }
+    }
+
+    /// Polls once and does not wait.
+    async fn poll_now<B>(&mut self, mut body: Pin<&mut B>) -> Result<(), Abandoned>
+    where
+        B: Body,
+        B::Error: Display,
+    {
+        let now = poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_frame(cx)));
+            Poll::Ready(match polled {
+                Ok(Poll::Ready(frame)) => Some(Ok(frame)),
+                Ok(Poll::Pending) => None,
+                Err(panic) => Some(Err(panic)),
+            })
+        });
+        if let Some(frame) = now.await {
+            self.take(frame)?;
+            self.end |= body.is_end_stream();
+        }
+        Ok(())
+    }
+
+    fn take<D: Buf, E: Display>(
+        &mut self,
+        frame: Result<Option<Result<Frame<D>, E>>, Box<dyn Any + Send>>,
+    ) -> Result<(), Abandoned> {
+        match frame {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(mut data) => self.data = data.copy_to_bytes(data.remaining()),
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok();
+                    self.end = true;
+                }
+            },
+            Ok(None) => self.end = true,
+            Ok(Some(Err(error))) => {
+                tracing::error!(%error, "a response body failed: resetting the stream");
+                return Err(Abandoned);
+            }
+            Err(panic) => {
+                tracing::error!(panic = message_of(&*panic), "a response body panicked: resetting the stream");
+                return Err(Abandoned);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds what an origin server says of every response: when it was made, and how long it is if that is known.
+fn complete_head<B: Body>(core: &Core, parts: &mut http::response::Parts, body: &B, is_head: bool) {
+    if let header::Entry::Vacant(entry) = parts.headers.entry(header::DATE) {
+        entry.insert(core.date());
+    }
+    // RFC 9110 §8.6: not with 1xx, 204 or to CONNECT; and a HEAD response without a body says nothing of its length.
+    let length = body.size_hint().exact().filter(|length| !(has_no_body(parts.status) || is_head && *length == 0));
+    if let (Some(length), header::Entry::Vacant(entry)) = (length, parts.headers.entry(header::CONTENT_LENGTH)) {
+        entry.insert(HeaderValue::from(length));
+    }
+}
+
+// RFC 9110 §6.4.1.
+fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+fn answer_500(core: &Core, at: At) -> Result<(), Abandoned> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(header::DATE, core.date());
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    match core.respond(at, &response.into_parts().0, &mut Bytes::new(), true) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Abandoned),
+    }
+}
+
+/// Awaits a future behind a fence: its panic is its own.
+async fn fenced<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Box<dyn Any + Send>> {
+    poll_fn(|cx: &mut Context<'_>| {
+        // The future is not polled again after a panic, so that its broken state is never seen.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("of an unknown kind")
+}

@@ -1,0 +1,335 @@
+//! One thread's share of a server or client: a socket, an event loop, an engine, and the tasks of its requests.
+//!
+//! A turn reads the whole batch before anything is answered, runs what was woken, then sends in trains:
+//! fewer acknowledgements, fuller packets, one clock read.
+
+mod core;
+mod exchange;
+mod executor;
+mod informer;
+mod shared;
+mod stopping;
+mod stream_body;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Request;
+use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
+use lorraine_io::{EventLoop, Signal, SocketId, Transmit};
+use lorraine_proto::{Event as HttpEvent, StreamId};
+
+use crate::body::RequestBody;
+use crate::request::{ConnectionInfo, RequestInfo};
+
+pub(crate) use self::core::{At, Awaits, Core, Entered};
+pub(crate) use exchange::{send_body, serve};
+pub(crate) use executor::Task;
+pub(crate) use informer::Informer;
+pub(crate) use shared::{Command, Shared};
+use stopping::Stopping;
+pub(crate) use stream_body::StreamBody;
+
+use executor::Executor;
+
+/// Received buffers looked at in one turn; what is left comes with the next, at once.
+const BUFFERS_PER_TURN: usize = 256;
+
+/// What a server does with a request: makes the task that answers it. Clients have none.
+pub(crate) type Dispatch = Box<dyn FnMut(&Rc<Core>, At, Request<RequestBody>) -> Task>;
+
+/// A signal is reported to whoever runs the worker.
+pub(crate) type OnSignal = Box<dyn FnMut(Signal)>;
+
+pub(crate) struct Worker {
+    event_loop: Box<dyn EventLoop>,
+    sockets: Vec<(SocketId, SocketAddr)>,
+    core: Rc<Core>,
+    executor: Executor,
+    dispatch: Option<Dispatch>,
+    on_signal: OnSignal,
+    /// Requests whose tasks are still running.
+    exchanges: BTreeMap<At, usize>,
+    connections: BTreeMap<ConnectionKey, ConnectionInfo>,
+    stopping: Option<Stopping>,
+    commands: Vec<Command>,
+}
+
+impl Worker {
+    /// Puts a worker together on the thread that will run it.
+    pub(crate) fn new(
+        event_loop: Box<dyn EventLoop>,
+        sockets: Vec<(SocketId, SocketAddr)>,
+        engine: Engine<Http>,
+        dispatch: Option<Dispatch>,
+        on_signal: OnSignal,
+    ) -> Self {
+        let waker = event_loop.waker();
+        let shared = Shared::new(move || waker.wake());
+        let bell = Arc::clone(&shared);
+        let executor = Executor::new(shared.id, move || bell.ring());
+        Self {
+            event_loop,
+            sockets,
+            core: Core::new(shared, engine),
+            executor,
+            dispatch,
+            on_signal,
+            exchanges: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            stopping: None,
+            commands: Vec::new(),
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Makes this thread the worker's for as long as the guard lives.
+    pub(crate) fn enter(&self) -> Entered {
+        self.executor.enter();
+        self.core.enter()
+    }
+
+    /// Turns until it is stopped.
+    ///
+    /// # Errors
+    /// The event loop itself failed.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let _entered = self.enter();
+        while !self.stopping.as_ref().is_some_and(Stopping::is_over) {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to do, at most until `latest`, and does it.
+    ///
+    /// # Errors
+    /// The event loop itself failed.
+    pub(crate) fn turn(&mut self, latest: Option<Instant>) -> io::Result<()> {
+        let wakeup = self.event_loop.wait(self.deadline(latest))?;
+        let now = wakeup.now;
+        self.core.set_now(now);
+        if let Some(signal) = wakeup.signal {
+            (self.on_signal)(signal);
+        }
+        self.receive(now);
+        self.core.engine.borrow_mut().handle_timeout(now);
+        self.run_commands();
+        self.tell_events();
+        self.run_tasks();
+        self.core.release_bodies();
+        self.drive_stop(now);
+        self.transmit(now);
+        Ok(())
+    }
+
+    /// When the next turn must begin, whatever comes before.
+    fn deadline(&self, latest: Option<Instant>) -> Option<Instant> {
+        let engine = self.core.engine.borrow();
+        if self.executor.has_work() || self.core.has_spawned() {
+            return Some(self.core.now());
+        }
+        let stop = self.stopping.as_ref().map(Stopping::next);
+        [engine.poll_timeout(), stop, latest].into_iter().flatten().min()
+    }
+
+    fn receive(&mut self, now: Instant) {
+        let mut engine = self.core.engine.borrow_mut();
+        let mut any = false;
+        for _ in 0..BUFFERS_PER_TURN {
+            let Some(mut received) = self.event_loop.receive() else { break };
+            any = true;
+            let meta = DatagramMeta { from: received.from, to: received.to };
+            for datagram in received.segments() {
+                engine.handle(now, &meta, datagram);
+            }
+        }
+        drop(engine);
+        if any {
+            // Any packet may have brought a client more streams.
+            self.core.client.borrow_mut().wake_credit();
+        }
+    }
+
+    fn run_commands(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        self.core.shared.take_commands(&mut commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Read(read) => read.run(&self.core),
+                Command::Release(at) => self.core.queue_release(at),
+                Command::Inform(at, parts) => {
+                    if let Err(fault) = self.core.respond(at, &parts, &mut bytes::Bytes::new(), false) {
+                        tracing::error!(%fault, "an interim response cannot be sent");
+                    }
+                }
+                Command::Stop(grace) => self.stop(grace),
+            }
+        }
+        self.commands = commands;
+    }
+
+    fn tell_events(&mut self) {
+        loop {
+            let next = self.core.engine.borrow_mut().poll_event();
+            let Some((connection, event)) = next else { return };
+            match event {
+                Event::Established { alpn, peer, local } => {
+                    let info = ConnectionInfo {
+                        peer_addr: peer,
+                        local_addr: local,
+                        alpn: if alpn == b"h3" { "h3" } else { "hq-interop" },
+                        early_data: false,
+                    };
+                    self.connections.insert(connection, info);
+                    self.core.client.borrow_mut().on_established(connection);
+                    self.core.wake(At::connection(connection), Awaits::Connection);
+                }
+                Event::Protocol(event) => self.on_http(connection, event),
+                Event::Moved { peer } => {
+                    if let Some(info) = self.connections.get_mut(&connection) {
+                        info.peer_addr = peer;
+                    }
+                }
+                // Clients open a new connection before this one must close (RFC 9001 §6.6).
+                Event::KeyAgeing => self.core.engine.borrow_mut().go_away(connection, true),
+                Event::Closed(closed) => self.on_closed(connection, closed),
+                _ => {}
+            }
+        }
+    }
+
+    fn on_http(&mut self, connection: ConnectionKey, event: HttpEvent) {
+        let at = |stream: StreamId| At { connection, stream };
+        match event {
+            HttpEvent::Request { stream, parts, end } => self.on_request(at(stream), *parts, end),
+            HttpEvent::Response { stream, parts, end } => {
+                self.core.client.borrow_mut().on_response(at(stream), *parts, end);
+                self.core.wake(at(stream), Awaits::Head);
+            }
+            HttpEvent::Readable(stream) => self.core.wake(at(stream), Awaits::Body),
+            HttpEvent::Writable(stream) => self.core.wake(at(stream), Awaits::Room),
+            // The rest of the request does not come; whether that matters is the handler's to say when it reads.
+            HttpEvent::Reset(stream, code) => {
+                self.core.client.borrow_mut().on_reset(at(stream), code);
+                self.core.wake(at(stream), Awaits::Head);
+                self.core.wake(at(stream), Awaits::Body);
+            }
+            // The client does not want the response (any more): nobody is left to work for.
+            HttpEvent::Stopped(stream, _) => self.abandon(at(stream)),
+            HttpEvent::Failed(stream, fault) => {
+                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message was malformed");
+                self.core.client.borrow_mut().on_reset(at(stream), fault.code());
+                self.abandon(at(stream));
+            }
+            HttpEvent::GoAway(_) | HttpEvent::Settings(_) => {}
+            _ => {}
+        }
+    }
+
+    fn on_request(&mut self, at: At, parts: http::request::Parts, end: bool) {
+        let (Some(dispatch), Some(info)) = (&mut self.dispatch, self.connections.get(&at.connection)) else { return };
+        let informer = Informer::new(at, &self.core.shared);
+        let body = if end {
+            RequestBody::ended(informer)
+        } else {
+            if expects_continue(&parts) {
+                self.core.expect_continue(at);
+            }
+            let stream = StreamBody::new(at, Arc::clone(&self.core.shared));
+            RequestBody::stream(stream, &parts.headers, Some(informer))
+        };
+        let mut request = Request::from_parts(parts, body);
+        request.extensions_mut().insert(RequestInfo::from(*info));
+        let task = dispatch(&self.core, at, request);
+        if let Some(slot) = self.executor.spawn(task) {
+            self.exchanges.insert(at, slot);
+        }
+    }
+
+    /// Drops the task of a request that nobody waits for, and lets others who wait at its stream find out.
+    fn abandon(&mut self, at: At) {
+        // A client's request may be stopped and still be answered; only its body ends.
+        if self.dispatch.is_some()
+            && let Some(slot) = self.exchanges.remove(&at)
+        {
+            self.executor.cancel(slot);
+        }
+        self.core.wake_stream(at);
+    }
+
+    fn on_closed(&mut self, connection: ConnectionKey, closed: Closed) {
+        tracing::debug!(connection = connection.to_bits(), %closed, "a connection ended");
+        self.connections.remove(&connection);
+        loop {
+            let first = At::connection(connection);
+            let next = self.exchanges.range(first..).next().map(|(at, slot)| (*at, *slot));
+            let Some((at, slot)) = next.filter(|(at, _)| at.connection == connection) else { break };
+            self.exchanges.remove(&at);
+            self.executor.cancel(slot);
+        }
+        self.core.client.borrow_mut().on_closed(connection, closed);
+        self.core.wake_connection(connection);
+    }
+
+    fn run_tasks(&mut self) {
+        for task in self.core.take_spawned() {
+            self.executor.spawn(task);
+        }
+        self.executor.run();
+        for at in self.core.take_ended() {
+            self.exchanges.remove(&at);
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        let mut engine = self.core.engine.borrow_mut();
+        while let Some(slot) = self.event_loop.lend() {
+            let Some(train) = engine.poll_transmit(now, slot) else { break };
+            let socket = socket_for(&self.sockets, train.from);
+            self.event_loop.transmit(&Transmit {
+                socket,
+                to: train.to,
+                from: Some(train.from.ip()).filter(|ip| !ip.is_unspecified()),
+                len: train.len,
+                segment_size: train.segment_size,
+                ecn: None,
+            });
+        }
+        self.event_loop.flush();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Whoever waits for this worker from elsewhere hears that it is gone.
+        let _entered = self.enter();
+        self.core.shared.end();
+        self.executor.clear();
+        self.core.wake_all();
+        self.core.shared.take_commands(&mut self.commands);
+        for command in self.commands.drain(..) {
+            if let Command::Read(read) = command {
+                read.give_up();
+            }
+        }
+    }
+}
+
+/// RFC 9110 §10.1.1.
+fn expects_continue(parts: &http::request::Parts) -> bool {
+    parts.headers.get(http::header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The socket that a packet from this local address leaves by: of two, the one of its family.
+fn socket_for(sockets: &[(SocketId, SocketAddr)], from: SocketAddr) -> SocketId {
+    let same_family = sockets.iter().find(|(_, bound)| bound.is_ipv4() == from.is_ipv4());
+    same_family.or(sockets.first()).map(|(socket, _)| *socket).expect("a worker has a socket")
+}

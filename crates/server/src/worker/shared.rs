@@ -1,0 +1,65 @@
+//! The part of a worker that other threads reach: its command queue and its bell.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::core::At;
+use super::stream_body::RemoteRead;
+
+/// Something another thread asks of a worker.
+pub(crate) enum Command {
+    /// Read a piece of a body. At most one is under way for each body.
+    Read(Arc<RemoteRead>),
+    /// A body was dropped elsewhere.
+    Release(At),
+    /// Send an interim response.
+    Inform(At, Box<http::response::Parts>),
+    /// Finish what is being served, at most this long, then end.
+    Stop(Duration),
+}
+
+/// One for each worker; lives as long as anyone knows the worker.
+pub(crate) struct Shared {
+    /// Not 0, and never used twice in a process.
+    pub(crate) id: usize,
+    commands: Mutex<Vec<Command>>,
+    ended: AtomicBool,
+    bell: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Shared {
+    pub(crate) fn new(bell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            commands: Mutex::default(),
+            ended: AtomicBool::new(false),
+            bell: Box::new(bell),
+        })
+    }
+
+    /// Queues a command and rings. The queue is bounded by those who may ask: one command for each body, and the
+    /// calls of whoever holds the server.
+    pub(crate) fn send(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        (self.bell)();
+    }
+
+    pub(crate) fn ring(&self) {
+        (self.bell)();
+    }
+
+    pub(crate) fn take_commands(&self, into: &mut Vec<Command>) {
+        std::mem::swap(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// The worker serves no more; bodies that still wait for it must not.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,76 @@
+//! Stopping without losing what was accepted (RFC 9114 §5.2).
+
+use std::time::{Duration, Instant};
+
+use lorraine_proto::Code;
+
+use super::Worker;
+
+/// How long clients may take to hear the first GOAWAY before requests are refused: a long round trip.
+const NOTICE: Duration = Duration::from_millis(250);
+
+/// How often a stopping worker looks for connections that have become idle.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A stop on its way: notice, then refusal of new requests, then the end when nothing is served or at the deadline.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    refuse_at: Instant,
+    deadline: Instant,
+    refusing: bool,
+    look_at: Instant,
+    over: bool,
+}
+
+impl Stopping {
+    pub(super) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(super) fn next(&self) -> Instant {
+        self.look_at.min(self.deadline)
+    }
+}
+
+impl Worker {
+    /// Begins to stop; a second call with less grace hastens the first.
+    pub(super) fn stop(&mut self, grace: Duration) {
+        let now = self.core.now();
+        let deadline = now + grace;
+        if let Some(stopping) = &mut self.stopping {
+            stopping.deadline = stopping.deadline.min(deadline);
+            return;
+        }
+        tracing::info!(connections = self.connections.len(), "stopping");
+        let mut engine = self.core.engine.borrow_mut();
+        engine.stop_accepting();
+        for key in self.connections.keys() {
+            engine.go_away(*key, false);
+        }
+        drop(engine);
+        let refuse_at = now + NOTICE.min(grace);
+        self.stopping = Some(Stopping { refuse_at, deadline, refusing: false, look_at: now, over: false });
+    }
+
+    pub(super) fn drive_stop(&mut self, now: Instant) {
+        let Some(stopping) = &mut self.stopping else { return };
+        let late = now >= stopping.deadline;
+        if now < stopping.look_at && !late {
+            return;
+        }
+        stopping.look_at = now + LOOK;
+        let refuse = !stopping.refusing && (now >= stopping.refuse_at || late);
+        stopping.refusing |= refuse;
+        let mut engine = self.core.engine.borrow_mut();
+        for key in self.connections.keys() {
+            if refuse {
+                engine.go_away(*key, true);
+            }
+            // Before the notice has had its time a request may be on its way.
+            if late || (stopping.refusing && engine.active_requests(*key) == Some(0)) {
+                engine.close(now, *key, Code::H3_NO_ERROR, "");
+            }
+        }
+        stopping.over = late || self.connections.is_empty();
+    }
+}
