@@ -156,8 +156,11 @@ pub struct Limits {
     /// while an honest one needs it only to be as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over
     /// 100 ms.
     pub max_connection_window: u64,
-    /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63. Also the
-    /// number of network paths.
+    /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63.
+    ///
+    /// Also the number of addresses at which one client is heard in the life of a connection: quiche lets go of a path only
+    /// when the client retires the ID it used there, which a client that does not know of its NAT's rebinding never
+    /// does. What comes from one address more is dropped, and the client must connect again.
     pub active_connection_ids: u64,
     /// Connection IDs given to one peer in one turn: 8.
     pub connection_ids_per_turn: usize,

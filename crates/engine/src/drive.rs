@@ -98,9 +98,12 @@ impl<P: Protocol> Engine<P> {
     /// Network paths and connection IDs.
     fn keep_house(&mut self, key: ConnectionKey) {
         let Some(connection) = self.table.get_mut(key) else { return };
-        if let Some((local, peer)) = connection.quic.drain_path_events(&mut self.counters) {
-            (connection.local, connection.peer) = (local, peer);
-            self.events.push_back((key, Event::Moved { peer }));
+        if let Some(addresses) = connection.quic.drain_path_events(&mut self.counters)
+            && addresses != (connection.local, connection.peer)
+        {
+            (connection.local, connection.peer) = addresses;
+            self.counters.migrations += 1;
+            self.events.push_back((key, Event::Moved { peer: addresses.1 }));
         }
         if matches!(connection.phase, Phase::Open) && connection.quic.is_established() {
             self.exchange_cids(key);

@@ -384,15 +384,12 @@ impl Quic {
         self.inner.retired_scid_next().and_then(|cid| Cid::new(&cid))
     }
 
-    /// Drains what happened to network paths; returns the peer's new address if it moved and proved it.
+    /// Drains what happened to network paths; returns the addresses in use if the peer moved and proved its new one.
     pub(crate) fn drain_path_events(&mut self, counters: &mut Counters) -> Option<(SocketAddr, SocketAddr)> {
         let mut moved = None;
         while let Some(event) = self.inner.path_event_next() {
             match event {
-                quiche::PathEvent::PeerMigrated(local, peer) => {
-                    counters.migrations += 1;
-                    moved = Some((local, peer));
-                }
+                quiche::PathEvent::PeerMigrated(local, peer) => moved = Some((local, peer)),
                 quiche::PathEvent::FailedValidation(..) => counters.path_failures += 1,
                 _ => {}
             }
