@@ -111,10 +111,8 @@ def pinned(core: int) -> list[str]:
 
 
 def start(name: str, certificate: list[str], folder: str) -> Server:
-    # The demo's own routes: the same answers as the peers give, from the program that users run.
-    lorraine = [str(LORRAINE), "demo", folder, "--no-qlog"]
-    command = lorraine if name == "lorraine" else [str(PEERS / f"peer-{name}")]
-    return Server(name, [*command, "--listen", "127.0.0.1:0", *certificate])
+    # Lorraine's server is one of the peers here: the same routes by its public API, the same bytes.
+    return Server(name, [str(PEERS / f"peer-{name}"), "--listen", "127.0.0.1:0", *certificate])
 
 
 def measure(server: Server, load: Load, share: float) -> float | None:
