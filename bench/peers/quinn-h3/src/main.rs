@@ -51,20 +51,23 @@ async fn serve_connection(incoming: quinn::Incoming) -> Result<(), Fault> {
     let connection = h3_quinn::Connection::new(incoming.await?);
     let mut http = h3::server::builder().build::<_, Bytes>(connection).await?;
     while let Some(resolver) = http.accept().await? {
-        tokio::spawn(async move { serve_request(resolver).await.ok() });
+        tokio::spawn(async move {
+            if let Err(error) = serve_request(resolver).await {
+                eprintln!("a request failed: {error}");
+            }
+        });
     }
     Ok(())
 }
 
 async fn serve_request(resolver: RequestResolver<h3_quinn::Connection, Bytes>) -> Result<(), Fault> {
     let (request, mut stream) = resolver.resolve_request().await?;
+    // A stream that is dropped before its end was read asks the client to stop sending, which libcurl takes for a reset.
+    let uploaded = count(&mut stream).await?;
     match route(&request) {
         Route::Hello => answer(&mut stream, "text/plain", Bytes::from_static(HELLO)).await?,
         Route::Download(bytes) => download(&mut stream, bytes).await?,
-        Route::Upload => {
-            let bytes = count(&mut stream).await?;
-            answer(&mut stream, "application/json", receipt(bytes)).await?;
-        }
+        Route::Upload => answer(&mut stream, "application/json", receipt(uploaded)).await?,
         Route::NotFound => stream.send_response(Response::builder().status(404).body(())?).await?,
     }
     Ok(stream.finish().await?)
