@@ -30,12 +30,13 @@ impl Budget {
         Ok(())
     }
 
+    /// A request began.
     pub(crate) fn request(&mut self) {
         self.requests += 1;
     }
 
     /// A request ended before its response did: by the peer's RESET_STREAM or STOP_SENDING, or by our own reset of a
-    /// malformed one. Both are the same attack from two sides, so both count.
+    /// malformed one. Both are the same attack from two sides, so both count; call it once a request.
     pub(crate) fn cut_off(&mut self, limits: &Limits) -> Result<(), ConnectionFault> {
         self.cut_off += 1;
         if self.requests >= limits.reset_floor && self.cut_off > self.requests / 2 {

@@ -47,7 +47,7 @@ pub struct Limits {
     pub qpack_blocked_bytes: usize,
     /// How long a field section may wait for table entries. 5 s.
     pub qpack_blocked_time: Duration,
-    /// How long a request's header section may take from its first byte. 10 s.
+    /// How long a request's header section may take from its first byte, and a response's once it has begun. 10 s.
     pub header_time: Duration,
     /// A SETTINGS frame, bytes. 1024.
     pub settings_size: usize,
@@ -57,11 +57,13 @@ pub struct Limits {
     pub pending_priorities: usize,
     /// Bytes read from the transport at once for a body. 32 KiB.
     pub body_read_size: usize,
-    /// Oddities (unknown frames, empty DATA, needless control frames) tolerated at once. 1000.
+    /// Oddities (unknown frames and streams, empty DATA, needless control frames, interim responses) tolerated at
+    /// once. 1000.
     pub glitches: u32,
     /// Oddities forgiven a second. 33.
     pub glitch_refill: u32,
-    /// Requests after which more than half of them cut off early closes the connection. 500.
+    /// Requests after which more than half of them cut off before their response was sent, by the peer or for its
+    /// faults, closes the connection. 500.
     pub reset_floor: u64,
 }
 

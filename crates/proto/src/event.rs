@@ -33,7 +33,7 @@ pub enum Event {
     },
     /// Reading the body may bring something again; told once after each [`BodyRead::Pending`].
     Readable(StreamId),
-    /// Writing may be taken again; told once after a write that was not taken whole.
+    /// Writing may be taken again; told once after [`Sent::Blocked`](crate::Sent::Blocked).
     Writable(StreamId),
     /// The peer reset its side of the stream: no more of its message comes.
     Reset(StreamId, Code),
@@ -56,10 +56,10 @@ pub enum BodyRead {
     End,
     /// Nothing now; [`Event::Readable`] or an end will be told.
     Pending,
-    /// The peer reset its side of the stream.
+    /// The peer reset its side of the stream: what was read is not the whole message.
     Reset(Code),
     /// The message is malformed; the stream was reset, both ways.
     Failed(StreamFault),
-    /// The stream is not there: it ended, failed or was released before.
+    /// There is nothing to read any more: the end was read, the message failed, or it was released or stopped.
     Gone,
 }

@@ -88,9 +88,9 @@ impl ConnectionFault {
             Self::CriticalStreamClosed(_) => Code::H3_CLOSED_CRITICAL_STREAM,
             Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut => Code::H3_FRAME_ERROR,
             Self::GoAwayId | Self::PushId | Self::PriorityId => Code::H3_ID_ERROR,
-            Self::Qpack(_) => Code::QPACK_DECOMPRESSION_FAILED,
-            Self::EncoderStream(_) => Code::QPACK_ENCODER_STREAM_ERROR,
-            Self::DecoderStream(_) => Code::QPACK_DECODER_STREAM_ERROR,
+            Self::Qpack(error) => error.code(),
+            Self::EncoderStream(error) => error.code(),
+            Self::DecoderStream(error) => error.code(),
             Self::ExcessiveLoad(_) => Code::H3_EXCESSIVE_LOAD,
         }
     }

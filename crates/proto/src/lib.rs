@@ -15,6 +15,7 @@ pub mod hq;
 pub mod message;
 pub mod priority;
 pub mod qpack;
+mod request_ids;
 mod settings;
 mod transport;
 mod types;

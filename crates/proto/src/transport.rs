@@ -9,9 +9,15 @@ use crate::priority::Priority;
 use crate::types::{Code, StreamId};
 
 /// One QUIC connection, as far as HTTP/3 needs it.
+///
+/// It reports a stream readable when there is something to read after there was nothing, and writable when there is
+/// room after there was too little, or when the peer stopped the stream. To report more often does no harm.
 pub trait Transport {
     /// Appends at most `max` bytes of the stream to `out`. `Ok(None)`: nothing to read now; a later
     /// [`handle_readable`](crate::Connection::handle_readable) tells when there is.
+    ///
+    /// A `max` of 0 asks for an end that comes alone, or a reset: where there are bytes it gives `Ok(None)`, leaves them
+    /// and does not count as a read, so that it makes no transport report the stream again.
     ///
     /// # Errors
     /// [`RecvError::Reset`] when the peer reset the stream, [`RecvError::Gone`] when there is no such stream.
@@ -30,8 +36,8 @@ pub trait Transport {
     /// As [`send`](Self::send).
     fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError>;
 
-    /// How many bytes the stream takes now. If that is less than `want`, the transport reports the stream
-    /// writable once there is room for `want`.
+    /// How many bytes the stream takes now. If that is less than `want`, the transport reports the stream writable once
+    /// there is room for `want`, or for less if the peer's window lets no more come.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -40,7 +46,7 @@ pub trait Transport {
     /// Abandons what was sent and not yet received, with RESET_STREAM.
     fn reset(&mut self, id: StreamId, code: Code);
 
-    /// Drops what was received and asks the peer to stop, with STOP_SENDING.
+    /// Drops what was received and asks the peer to stop, with STOP_SENDING. Nothing of the stream is received after.
     fn stop_sending(&mut self, id: StreamId, code: Code);
 
     /// Opens a stream that only we send on; `None` while the peer's stream limit allows no more.

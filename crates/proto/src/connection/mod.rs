@@ -3,19 +3,23 @@
 //! It owns the frames, QPACK and the state of every request. It does not own bodies: those stay with the transport
 //! until the application polls, and with the application until the transport has room.
 
+mod blocked;
+mod body;
 mod control;
 mod deadlines;
+mod ending;
+mod head;
 mod local;
 mod peer;
-mod receive;
 mod scan;
 mod send;
 mod stream;
+mod write;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -24,7 +28,8 @@ use crate::fault::{ConnectionFault, StreamFault};
 use crate::field::Field;
 use crate::frame::{self, FrameHeader};
 use crate::priority::Priority;
-use crate::qpack::{DecodeError, Decoded, Decoder, DecoderConfig, Encoder, EncoderConfig};
+use crate::qpack::{Decoder, DecoderConfig, Encoder, EncoderConfig};
+use crate::request_ids::RequestIds;
 use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::types::{Role, StreamId};
@@ -33,8 +38,9 @@ use crate::varint;
 use deadlines::Deadlines;
 use local::LocalStreams;
 use peer::PeerStreams;
-pub use send::{RequestError, Sent};
+pub use send::RequestError;
 use stream::{RecvState, Stream};
+pub use write::Sent;
 
 /// An HTTP/3 connection.
 #[derive(Debug)]
@@ -45,8 +51,8 @@ pub struct Connection {
     peer: PeerStreams,
     peer_settings: Option<Settings>,
     streams: HashMap<StreamId, Stream, foldhash::fast::RandomState>,
-    /// The stream ID after the highest request seen; what GOAWAY names.
-    next_request: u64,
+    /// Requests seen; none of them is told twice.
+    ids: RequestIds,
     goaway: GoAway,
     encoder: Encoder,
     decoder: Decoder,
@@ -101,8 +107,29 @@ pub struct Counters {
     pub requests: u64,
     /// Requests refused because they came after GOAWAY.
     pub requests_rejected: u64,
-    /// Streams ended for the peer's fault.
+    /// Streams ended for the peer's fault, those below among them.
     pub stream_faults: u64,
+    /// Field sections beyond [`Limits::field_section_size`](crate::Limits::field_section_size) or
+    /// [`Limits::fields`](crate::Limits::fields).
+    pub sections_too_large: u64,
+    /// Field sections that were not whole within [`Limits::header_time`](crate::Limits::header_time).
+    pub sections_late: u64,
+    /// Field sections that waited for QPACK table entries beyond
+    /// [`Limits::qpack_blocked_time`](crate::Limits::qpack_blocked_time) or
+    /// [`Limits::qpack_blocked_bytes`](crate::Limits::qpack_blocked_bytes).
+    pub sections_blocked: u64,
+}
+
+impl Counters {
+    fn count(&mut self, fault: &StreamFault) {
+        self.stream_faults += 1;
+        match fault {
+            StreamFault::FieldSectionTooLarge => self.sections_too_large += 1,
+            StreamFault::HeaderDeadline => self.sections_late += 1,
+            StreamFault::Blocked => self.sections_blocked += 1,
+            _ => {}
+        }
+    }
 }
 
 impl Connection {
@@ -124,7 +151,7 @@ impl Connection {
             peer: PeerStreams::new(role),
             peer_settings: None,
             streams: HashMap::default(),
-            next_request: 0,
+            ids: RequestIds::default(),
             goaway: GoAway::default(),
             encoder,
             decoder,
@@ -220,7 +247,7 @@ impl Connection {
     /// Tells the peer to open no more requests (RFC 9114 §5.2). A first call with `last` unset warns it, so that what
     /// is on its way still counts; a call with `last` set refuses what comes after it. Servers only.
     pub fn go_away(&mut self, last: bool, t: &mut impl Transport) -> Result<(), ConnectionFault> {
-        let limit = if last { self.next_request } else { varint::MAX - 3 };
+        let limit = if last { self.ids.next() } else { varint::MAX - 3 };
         if self.goaway.sent.is_some_and(|sent| sent <= limit) {
             return Ok(());
         }
@@ -253,86 +280,6 @@ impl Connection {
     fn sweep(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
             self.streams.remove(&id);
-        }
-    }
-
-    /// Whether the decoder may wait for something of this stream, so that dropping it must be told the peer's encoder
-    /// (RFC 9204 §2.2.2.2).
-    fn decoder_may_hold(&self, id: StreamId) -> bool {
-        self.config.limits.qpack_table_capacity > 0
-            && self.streams.get(&id).is_some_and(|stream| stream.recv.state != RecvState::Ended)
-    }
-
-    /// Keeps a field section until its table entries come, within bounds of bytes and time.
-    fn block(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        section: Bytes,
-        t: &mut impl Transport,
-    ) -> Result<(), ConnectionFault> {
-        let held: usize = self
-            .deadlines
-            .blocked()
-            .filter_map(|id| self.streams.get(&id)?.recv.blocked.as_ref())
-            .map(Bytes::len)
-            .sum();
-        if held + section.len() > self.config.limits.qpack_blocked_bytes {
-            return self.fail_stream(id, StreamFault::Blocked, t);
-        }
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.recv.blocked = Some(section);
-            self.deadlines.await_entries(id, now + self.config.limits.qpack_blocked_time);
-        }
-        Ok(())
-    }
-
-    /// Table entries came: field sections that waited for them go on.
-    fn unblock(&mut self, now: Instant, t: &mut impl Transport) -> Result<(), ConnectionFault> {
-        let waiting: Vec<StreamId> = self.deadlines.blocked().collect();
-        for id in waiting {
-            let Some(stream) = self.streams.get_mut(&id) else {
-                self.deadlines.forget_blocked(id);
-                continue;
-            };
-            let Some(section) = stream.recv.blocked.take() else { continue };
-            let awaiting_head = stream.recv.state == RecvState::AwaitingHead;
-            match self.decoder.decode(id, &section, &mut self.scratch.fields) {
-                Ok(Decoded::Blocked) => {
-                    if let Some(stream) = self.streams.get_mut(&id) {
-                        stream.recv.blocked = Some(section);
-                    }
-                    continue;
-                }
-                Ok(Decoded::Complete) if awaiting_head => self.resume_head(now, id, t)?,
-                Ok(Decoded::Complete) => self.resume_trailers(id, t)?,
-                Err(DecodeError::Section(_)) => self.fail_stream(id, StreamFault::FieldSectionTooLarge, t)?,
-                Err(DecodeError::Connection(fault)) => return Err(fault.into()),
-            }
-            self.deadlines.forget_blocked(id);
-        }
-        Ok(())
-    }
-
-    fn resume_head(&mut self, now: Instant, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
-        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
-        let end = stream.recv.fin && stream.recv.pending.is_empty();
-        let more = self.on_head(id, end, t)?;
-        // What came while the section waited was left in the transport, which will not say so again.
-        if more { self.read_head(now, id, t) } else { Ok(()) }
-    }
-
-    fn resume_trailers(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
-        match self.accept_trailers(id) {
-            Ok(trailers) => {
-                let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-                stream.recv.trailers = Some(trailers);
-                if std::mem::take(&mut stream.recv.waiting) {
-                    self.events.push_back(Event::Readable(id));
-                }
-                Ok(())
-            }
-            Err(fault) => self.fail_stream(id, fault, t),
         }
     }
 }

@@ -80,7 +80,7 @@ impl Connection {
         loop {
             buf.clear();
             let ended = match t.recv(id, buf, READ) {
-                Ok(None) => return Ok(()),
+                Ok(None | Some(Received { len: 0, fin: false })) => return Ok(()),
                 Ok(Some(Received { fin, .. })) => fin,
                 Err(_) => true,
             };
@@ -88,11 +88,11 @@ impl Connection {
                 return Ok(());
             }
             if ended {
-                // RFC 9114 §6.2: a stream may end or be reset before its type is known.
                 let kind = self.peer.kinds.remove(&id);
                 return match kind.and_then(Kind::name) {
                     Some(name) => Err(ConnectionFault::CriticalStreamClosed(name)),
-                    None => Ok(()),
+                    // RFC 9114 §6.2: a stream may end or be reset before its type is known.
+                    None => self.budget.glitch(now, &self.config.limits),
                 };
             }
         }
@@ -165,7 +165,7 @@ impl Connection {
     fn on_control_bytes(&mut self, now: Instant, bytes: &[u8], t: &mut impl Transport) -> Result<(), ConnectionFault> {
         self.peer.control.push(bytes);
         while let Some(frame) = self.peer.control.next_frame(&self.config.limits)? {
-            if !matches!(frame, ControlFrame::Settings(_) | ControlFrame::GoAway(_)) {
+            if !matches!(frame, ControlFrame::Settings(_)) {
                 self.budget.glitch(now, &self.config.limits)?;
             }
             match frame {
@@ -199,8 +199,9 @@ impl Connection {
         if (self.role == Role::Client && !is_request) || self.goaway.received.is_some_and(|before| id > before) {
             return Err(ConnectionFault::GoAwayId);
         }
-        self.goaway.received = Some(id);
-        self.events.push_back(Event::GoAway(id));
+        if self.goaway.received.replace(id) != Some(id) {
+            self.events.push_back(Event::GoAway(id));
+        }
         Ok(())
     }
 
@@ -217,7 +218,7 @@ impl Connection {
         let Some(priority) = priority else { return Ok(()) };
         if self.streams.contains_key(&id) {
             t.set_priority(id, priority);
-        } else if stream >= self.next_request {
+        } else if self.ids.is_new(id) {
             self.priorities.put(id, priority, self.config.limits.pending_priorities);
         }
         Ok(())

@@ -1,32 +1,22 @@
-//! The sending half of a request stream, and the ends that are ours to choose.
+//! What the application sends: requests, responses, bodies and trailers.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::event::Event;
-use crate::fault::{ConnectionFault, StreamFault};
+use crate::fault::ConnectionFault;
 use crate::frame::{self, FrameHeader};
-use crate::message::{self, BodyLength, RequestKind, SendFault};
-use crate::transport::{SendError, Transport};
-use crate::types::{Code, Role, StreamId};
+use crate::message::{self, BodyLength, OutField, Protocol, RequestKind, SendFault};
+use crate::transport::Transport;
+use crate::types::StreamId;
 
 use super::Connection;
-use super::stream::{RecvState, SendState, Sending, Stream};
+use super::stream::Stream;
+use super::write::{SendState, Sent, WORTHWHILE};
 
 /// A body up to this many bytes is copied behind its header section, so that both leave as one STREAM frame; a
 /// longer one is handed to the transport without a copy.
 const COPIED_BODY: usize = 4096;
-
-/// How far a write went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// All of it was taken; more may be written.
-    All,
-    /// Not all of it: wait for [`Event::Writable`], then offer what is left.
-    Blocked,
-    /// The peer wants no more, or the stream is gone: give up.
-    Gone,
-}
 
 /// Why a request was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,20 +45,19 @@ impl Connection {
         t: &mut impl Transport,
     ) -> Result<(StreamId, Sent), RequestError> {
         message::check_request(parts)?;
+        self.check_protocol(parts)?;
+        self.check_size(message::request_fields(parts))?;
+        // RFC 9114 §5.2: no new requests after GOAWAY.
         if self.goaway.received.is_some() {
             return Err(RequestError::GoingAway);
         }
-        let mut length = BodyLength::of_request(parts);
-        length.count_sent(body.len() as u64)?;
-        if end {
-            length.finish_sent()?;
-        }
-        let id = t.open_bidi().ok_or(RequestError::NoCredit)?;
         let mut stream = Stream::new();
         stream.kind = RequestKind::of(&parts.method);
         stream.told = true;
-        stream.send.length = length;
+        stream.send.length = BodyLength::of_request(parts);
+        stream.send.judge(body, end)?;
         stream.send.state = SendState::Body;
+        let id = t.open_bidi().ok_or(RequestError::NoCredit)?;
         self.streams.insert(id, stream);
         self.scratch.section.clear();
         self.encoder.encode(id, message::request_fields(parts), &mut self.scratch.section);
@@ -88,23 +77,25 @@ impl Connection {
         end: bool,
         t: &mut impl Transport,
     ) -> Result<Sent, SendFault> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Sent::Gone) };
-        message::check_response(parts, stream.kind)?;
+        let Some(stream) = self.streams.get(&id) else { return Ok(Sent::Gone) };
+        let kind = stream.kind;
+        message::check_response(parts, kind)?;
         match stream.send.state {
             SendState::AwaitingHead => {}
-            SendState::Body => return Err(SendFault::SecondResponse),
+            SendState::Body | SendState::Ending => return Err(SendFault::SecondResponse),
             SendState::Done => return Ok(Sent::Gone),
         }
-        if !parts.status.is_informational() {
-            let mut length = BodyLength::of_response(parts, stream.kind);
-            length.count_sent(body.len() as u64)?;
-            if end {
-                length.finish_sent()?;
+        self.check_size(message::response_fields(parts, kind))?;
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Sent::Gone) };
+        if parts.status.is_informational() {
+            if end || !body.is_empty() {
+                return Err(SendFault::BodyBeforeHead);
             }
-            stream.send.length = length;
+        } else {
+            stream.send.length = BodyLength::of_response(parts, kind);
+            stream.send.judge(body, end)?;
             stream.send.state = SendState::Body;
         }
-        let kind = stream.kind;
         self.scratch.section.clear();
         self.encoder.encode(id, message::response_fields(parts, kind), &mut self.scratch.section);
         Ok(self.send_section(id, body, end, t))
@@ -114,7 +105,8 @@ impl Connection {
     /// offering the rest of the same bytes.
     ///
     /// # Errors
-    /// [`SendFault`]: more or less than Content-Length said, or no header section was sent. The stream stays.
+    /// [`SendFault`]: more or less than Content-Length said, or no header section was sent. Nothing of `data` was sent
+    /// then, and the stream stays.
     pub fn send_data(
         &mut self,
         id: StreamId,
@@ -126,18 +118,10 @@ impl Connection {
         match stream.send.state {
             SendState::AwaitingHead => return Err(SendFault::BodyBeforeHead),
             SendState::Body => {}
-            SendState::Done => return Ok(Sent::Gone),
+            SendState::Ending | SendState::Done => return Ok(Sent::Gone),
         }
-        let send = &mut stream.send;
-        // Bytes are judged once, when they are first offered, before any of them is sent.
-        if send.offered == 0 {
-            send.length.count_sent(data.len() as u64)?;
-            send.offered = data.len() as u64;
-        }
-        if end {
-            send.length.finish_sent()?;
-        }
-        let sent = write_data(id, send, data, end, t);
+        stream.send.judge(data, end)?;
+        let sent = stream.send.write_data(id, data, end, t);
         Ok(self.after_write(id, sent, t))
     }
 
@@ -145,17 +129,12 @@ impl Connection {
     /// [`Event::Writable`] tells when.
     pub fn poll_room(&mut self, id: StreamId, t: &mut impl Transport) -> Sent {
         let Some(stream) = self.streams.get_mut(&id) else { return Sent::Gone };
-        if stream.send.state == SendState::Done {
+        if matches!(stream.send.state, SendState::Ending | SendState::Done) {
             return Sent::Gone;
         }
-        let sent = if stream.send.out.is_empty() {
-            match t.capacity(id, WORTHWHILE) {
-                Ok(room) if room >= WORTHWHILE => Sent::All,
-                Ok(_) => Sent::Blocked,
-                Err(_) => Sent::Gone,
-            }
-        } else {
-            flush(id, &mut stream.send, t)
+        let sent = match stream.send.flush(id, t) {
+            Sent::All => stream.send.ask_room(id, WORTHWHILE, t),
+            other => other,
         };
         self.after_write(id, sent, t)
     }
@@ -163,7 +142,8 @@ impl Connection {
     /// Sends the trailer section and ends the message.
     ///
     /// # Errors
-    /// [`SendFault`]: a field that trailers cannot carry, or less body than Content-Length said.
+    /// [`SendFault`]: a field that trailers cannot carry, or less body than Content-Length said or was begun. Nothing
+    /// was sent then, and the stream stays.
     pub fn send_trailers(
         &mut self,
         id: StreamId,
@@ -171,11 +151,15 @@ impl Connection {
         t: &mut impl Transport,
     ) -> Result<Sent, SendFault> {
         message::check_trailers(trailers)?;
+        self.check_size(message::trailer_fields(trailers))?;
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(Sent::Gone) };
         match stream.send.state {
             SendState::AwaitingHead => return Err(SendFault::BodyBeforeHead),
             SendState::Body => {}
-            SendState::Done => return Ok(Sent::Gone),
+            SendState::Ending | SendState::Done => return Ok(Sent::Gone),
+        }
+        if stream.send.owes_content() {
+            return Err(SendFault::ContentTooShort);
         }
         stream.send.length.finish_sent()?;
         self.scratch.section.clear();
@@ -183,74 +167,24 @@ impl Connection {
         Ok(self.send_section(id, &mut Bytes::new(), true, t))
     }
 
-    /// Abandons what we send on the stream: RESET_STREAM. Does nothing once it was sent whole.
-    pub fn reset(&mut self, id: StreamId, code: Code, t: &mut impl Transport) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.send.state != SendState::Done {
-            t.reset(id, code);
-            stream.send.end();
-            self.on_sent_whole(id, t);
-        }
-    }
-
-    /// Wants no more of what the peer sends on the stream: STOP_SENDING. Does nothing once it came whole.
-    pub fn stop_sending(&mut self, id: StreamId, code: Code, t: &mut impl Transport) {
-        let holds = self.decoder_may_hold(id);
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.recv.state != RecvState::Ended {
-            t.stop_sending(id, code);
-            stream.recv.end();
-            if holds {
-                self.decoder.cancel(id);
-            }
-            self.sweep(id);
-        }
-    }
-
-    /// The application will not read the body (further). A server's stream is stopped with H3_NO_ERROR once its
-    /// response is sent (RFC 9114 §4.1), a client's at once with H3_REQUEST_CANCELLED.
-    pub fn release_body(&mut self, id: StreamId, t: &mut impl Transport) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.recv.released = true;
-        match self.role {
-            _ if stream.recv.fin => {
-                stream.recv.end();
-                self.sweep(id);
-            }
-            Role::Client => self.stop_sending(id, Code::H3_REQUEST_CANCELLED, t),
-            Role::Server if stream.send.state == SendState::Done => self.stop_sending(id, Code::H3_NO_ERROR, t),
-            Role::Server => {}
-        }
-    }
-
     /// A stream we send on has room, or was stopped.
     pub(super) fn request_writable(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        if stream.send.state == SendState::Done {
+        if stream.send.is_done() {
             return Ok(());
         }
         if let Err(error) = t.capacity(id, 0) {
             return self.on_send_error(id, error, t);
         }
-        let sent = if stream.send.out.is_empty() { Sent::All } else { flush(id, &mut stream.send, t) };
-        if sent == Sent::All && std::mem::take(&mut stream.send.waiting) {
+        stream.send.on_room();
+        let sent = stream.send.flush(id, t);
+        if sent != Sent::Blocked && std::mem::take(&mut stream.send.waiting) && stream.told {
             self.events.push_back(Event::Writable(id));
         }
-        self.after_write(id, sent, t);
+        if sent != Sent::Blocked {
+            self.after_write(id, sent, t);
+        }
         Ok(())
-    }
-
-    fn on_send_error(&mut self, id: StreamId, error: SendError, t: &mut impl Transport) -> Result<(), ConnectionFault> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        stream.send.end();
-        if let (SendError::Stopped(code), true) = (error, stream.told) {
-            self.events.push_back(Event::Stopped(id, code));
-        }
-        self.on_sent_whole(id, t);
-        match (error, self.role) {
-            (SendError::Stopped(_), Role::Server) => self.budget.cut_off(&self.config.limits),
-            _ => Ok(()),
-        }
     }
 
     /// Frames the field section in `scratch.section`, appends a body that is worth copying, and writes both. The
@@ -265,14 +199,12 @@ impl Connection {
         if !body.is_empty() && body.len() <= COPIED_BODY {
             FrameHeader { kind: frame::DATA, len: body.len() as u64 }.encode(out);
             out.extend_from_slice(body);
+            send.count_taken(body.len());
             body.clear();
         }
-        let mut sent = write(id, send, out, end && body.is_empty(), t);
-        if !body.is_empty() {
-            send.offered = body.len() as u64;
-            if sent == Sent::All {
-                sent = write_data(id, send, body, end, t);
-            }
+        let mut sent = send.write(id, out, end && body.is_empty(), t);
+        if sent == Sent::All && !body.is_empty() {
+            sent = send.write_data(id, body, end, t);
         }
         self.after_write(id, sent, t)
     }
@@ -280,151 +212,35 @@ impl Connection {
     fn after_write(&mut self, id: StreamId, sent: Sent, t: &mut impl Transport) -> Sent {
         let Some(stream) = self.streams.get_mut(&id) else { return Sent::Gone };
         match sent {
-            Sent::All if stream.send.fin && stream.send.out.is_empty() => {
-                stream.send.end();
-                self.on_sent_whole(id, t);
+            Sent::All => {
+                if stream.send.is_done() {
+                    self.on_sent(id, t);
+                }
             }
-            Sent::All => {}
             Sent::Blocked => stream.send.waiting = true,
-            Sent::Gone => {
-                stream.send.end();
-                self.on_sent_whole(id, t);
-            }
+            Sent::Gone => self.on_send_lost(id, t),
         }
         sent
     }
 
-    /// Our side of the stream has come to its end, whichever.
-    fn on_sent_whole(&mut self, id: StreamId, t: &mut impl Transport) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        // RFC 9114 §4.1: a server that answered without needing the rest of the request asks the client to stop.
-        if self.role == Role::Server && stream.recv.released && stream.recv.state != RecvState::Ended {
-            return self.stop_sending(id, Code::H3_NO_ERROR, t);
+    /// RFC 9220 §3: `:protocol` may be sent once the server's SETTINGS allow it.
+    fn check_protocol(&self, parts: &http::request::Parts) -> Result<(), SendFault> {
+        let is_allowed = self.peer_settings.is_some_and(|settings| settings.enable_connect_protocol);
+        match parts.extensions.get::<Protocol>() {
+            Some(_) if !is_allowed => Err(SendFault::ProtocolNotEnabled),
+            _ => Ok(()),
         }
-        self.sweep(id);
     }
 
-    /// Ends a stream for the peer's fault, both ways, and tells the application if it knew of it.
-    pub(super) fn fail_stream(
-        &mut self,
-        id: StreamId,
-        fault: StreamFault,
-        t: &mut impl Transport,
-    ) -> Result<(), ConnectionFault> {
-        let holds = self.decoder_may_hold(id);
-        let Some(stream) = self.streams.remove(&id) else { return Ok(()) };
-        if holds {
-            self.decoder.cancel(id);
-        }
-        let code = match (self.role, fault.code()) {
-            // RFC 9114 §8.1: only a server rejects; a client cancels.
-            (Role::Client, Code::H3_REQUEST_REJECTED) => Code::H3_REQUEST_CANCELLED,
-            (_, code) => code,
+    /// RFC 9114 §4.2.2: a field section beyond the peer's limit should not be sent.
+    fn check_size<'a>(&self, fields: impl Iterator<Item = OutField<'a>>) -> Result<(), SendFault> {
+        let Some(limit) = self.peer_settings.and_then(|settings| settings.max_field_section_size) else {
+            return Ok(());
         };
-        t.stop_sending(id, code);
-        if stream.send.state != SendState::Done {
-            t.reset(id, code);
+        let size: usize = fields.map(|field| field.name.as_str().len() + field.value.len() + 32).sum();
+        if size as u64 > limit {
+            return Err(SendFault::FieldSectionTooLarge { size: size as u64, limit });
         }
-        self.counters.stream_faults += 1;
-        if stream.told {
-            self.events.push_back(Event::Failed(id, fault));
-        }
-        if self.role == Role::Server { self.budget.cut_off(&self.config.limits) } else { Ok(()) }
-    }
-
-    /// A request whose header section is beyond the limit is answered 431 (RFC 9114 §4.2.2), a response reset.
-    pub(super) fn refuse_large_head(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
-        if self.role == Role::Client {
-            return self.fail_stream(id, StreamFault::FieldSectionTooLarge, t);
-        }
-        self.counters.stream_faults += 1;
-        let mut response = http::Response::new(());
-        *response.status_mut() = http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        let (parts, ()) = response.into_parts();
-        // The stream is fresh and the response has one field: nothing in it can be refused.
-        let _ = self.respond(id, &parts, &mut Bytes::new(), true, t);
-        self.release_body(id, t);
-        self.budget.cut_off(&self.config.limits)
-    }
-}
-
-/// Writes framed bytes behind those that wait; what the transport does not take waits too.
-fn write(id: StreamId, send: &mut Sending, bytes: &BytesMut, fin: bool, t: &mut impl Transport) -> Sent {
-    send.fin = fin;
-    if send.out.is_empty() {
-        return match t.send(id, bytes, fin) {
-            Ok(taken) if taken == bytes.len() => Sent::All,
-            Ok(taken) => {
-                send.out.extend_from_slice(&bytes[taken..]);
-                arm(id, send.out.len(), t)
-            }
-            Err(_) => Sent::Gone,
-        };
-    }
-    send.out.extend_from_slice(bytes);
-    flush(id, send, t)
-}
-
-fn flush(id: StreamId, send: &mut Sending, t: &mut impl Transport) -> Sent {
-    match t.send(id, &send.out, send.fin) {
-        Ok(taken) => {
-            send.out.advance(taken);
-            if send.out.is_empty() { Sent::All } else { arm(id, send.out.len(), t) }
-        }
-        Err(_) => Sent::Gone,
-    }
-}
-
-/// Writes payload, under the header it was promised by or under a new one for all of `data`.
-fn write_data(id: StreamId, send: &mut Sending, data: &mut Bytes, end: bool, t: &mut impl Transport) -> Sent {
-    if !send.out.is_empty() {
-        match flush(id, send, t) {
-            Sent::All => {}
-            other => return other,
-        }
-    }
-    if send.owed == 0 && !data.is_empty() {
-        // Without room for header and payload nothing is begun, so that a header never leaves in a packet of its own.
-        match t.capacity(id, WORTHWHILE.min(data.len() + 9)) {
-            Ok(room) if room < WORTHWHILE.min(data.len() + 9) => return Sent::Blocked,
-            Ok(_) => {}
-            Err(_) => return Sent::Gone,
-        }
-        let mut header = [0u8; 16];
-        let mut rest = &mut header[..];
-        FrameHeader { kind: frame::DATA, len: data.len() as u64 }.encode(&mut rest);
-        let len = 16 - rest.len();
-        match t.send(id, &header[..len], false) {
-            Ok(taken) => send.out.extend_from_slice(&header[taken..len]),
-            Err(_) => return Sent::Gone,
-        }
-        send.owed = data.len() as u64;
-        if !send.out.is_empty() {
-            return arm(id, send.out.len(), t);
-        }
-    }
-    let before = data.len();
-    match t.send_bytes(id, data, end) {
-        Ok(_) => {}
-        Err(_) => return Sent::Gone,
-    }
-    let taken = (before - data.len()) as u64;
-    send.owed = send.owed.saturating_sub(taken);
-    send.offered = send.offered.saturating_sub(taken);
-    if data.is_empty() {
-        send.fin = end;
-        return Sent::All;
-    }
-    arm(id, WORTHWHILE.min(data.len()), t)
-}
-
-/// Room below which a write is not worth a packet of its own.
-const WORTHWHILE: usize = 1024;
-
-/// Asks to be told of room for `want` bytes.
-fn arm(id: StreamId, want: usize, t: &mut impl Transport) -> Sent {
-    match t.capacity(id, want.min(WORTHWHILE)) {
-        Ok(_) => Sent::Blocked,
-        Err(_) => Sent::Gone,
+        Ok(())
     }
 }

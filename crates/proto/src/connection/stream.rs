@@ -5,58 +5,73 @@ use http::HeaderMap;
 
 use crate::frame::FrameHeader;
 use crate::message::{BodyLength, RequestKind};
+use crate::types::Code;
+
+use super::write::Sending;
 
 /// ```text
-/// receiving:  AwaitingHead -> Body -> AfterTrailers -> Ended
-///                  |           |______________________^     (FIN, reset, release)
-/// sending:    AwaitingHead -> Body -> Done
+/// receiving:  AwaitingHead -> Body -> AfterTrailers -> Whole        at the end of the stream
+///                  |___________|___________|_________> Reset        by the peer
+///                                            |_______> Dropped      we want no more of it
+/// sending:    AwaitingHead -> Body -> Ending -> Done                see `Sending`
 /// ```
 #[derive(Debug)]
-pub(crate) struct Stream {
-    pub(crate) recv: Receiving,
-    pub(crate) send: Sending,
+pub(super) struct Stream {
+    pub(super) recv: Receiving,
+    pub(super) send: Sending,
     /// The request's method decides whether the response has a body (RFC 9110 §9.3.2, §9.3.6).
-    pub(crate) kind: RequestKind,
+    pub(super) kind: RequestKind,
     /// Whether the application was told of this stream.
-    pub(crate) told: bool,
+    pub(super) told: bool,
+    /// Whether it counts as cut off.
+    pub(super) cut_off: bool,
 }
 
 impl Stream {
-    pub(crate) fn new() -> Self {
-        Self { recv: Receiving::new(), send: Sending::new(), kind: RequestKind::Ordinary, told: false }
+    pub(super) fn new() -> Self {
+        Self { recv: Receiving::new(), send: Sending::new(), kind: RequestKind::Ordinary, told: false, cut_off: false }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.recv.state == RecvState::Ended && self.send.state == SendState::Done
+    pub(super) fn is_over(&self) -> bool {
+        self.recv.state.is_over() && self.send.is_done()
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecvState {
+pub(super) enum RecvState {
     AwaitingHead,
     Body,
     AfterTrailers,
-    Ended,
+    Whole,
+    Reset(Code),
+    Dropped,
+}
+
+impl RecvState {
+    /// Whether nothing more is read.
+    pub(super) const fn is_over(self) -> bool {
+        matches!(self, Self::Whole | Self::Reset(_) | Self::Dropped)
+    }
 }
 
 #[derive(Debug)]
-pub(crate) struct Receiving {
-    pub(crate) state: RecvState,
+pub(super) struct Receiving {
+    pub(super) state: RecvState,
     /// Received and not parsed: never more than one read beyond a header section's limit.
-    pub(crate) pending: BytesMut,
-    /// The transport has given the last byte.
-    pub(crate) fin: bool,
+    pub(super) pending: BytesMut,
+    /// The transport has given the last byte. It is not asked again: it may have forgotten the stream.
+    pub(super) fin: bool,
     /// The frame whose payload is being read or passed over, with what is left of it.
-    pub(crate) frame: Option<FrameHeader>,
+    pub(super) frame: Option<FrameHeader>,
     /// A field section that waits for table entries (RFC 9204 §2.1.2).
-    pub(crate) blocked: Option<Bytes>,
-    pub(crate) length: BodyLength,
+    pub(super) blocked: Option<Bytes>,
+    pub(super) length: BodyLength,
     /// The application waits for `Event::Readable`.
-    pub(crate) waiting: bool,
-    /// The application wants no more of the body.
-    pub(crate) released: bool,
+    pub(super) waiting: bool,
+    /// The application wants no more of the body; the peer is asked to stop when our message is sent.
+    pub(super) released: bool,
     /// Trailers that were blocked when they were asked for.
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(super) trailers: Option<HeaderMap>,
 }
 
 impl Receiving {
@@ -74,52 +89,41 @@ impl Receiving {
         }
     }
 
-    /// Drops all that is held; nothing more will be read.
-    pub(crate) fn end(&mut self) {
-        self.state = RecvState::Ended;
-        self.pending = BytesMut::new();
-        self.blocked = None;
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SendState {
-    AwaitingHead,
-    Body,
-    Done,
-}
-
-#[derive(Debug)]
-pub(crate) struct Sending {
-    pub(crate) state: SendState,
-    /// Framed and not taken by the transport: at most one field section and one small DATA frame.
-    pub(crate) out: BytesMut,
-    /// The stream ends after `out`.
-    pub(crate) fin: bool,
-    /// Payload bytes the last DATA header promised and the application still owes.
-    pub(crate) owed: u64,
-    /// Bytes the application offered, whose length was judged, and that are not taken.
-    pub(crate) offered: u64,
-    /// The application waits for `Event::Writable`.
-    pub(crate) waiting: bool,
-    pub(crate) length: BodyLength,
-}
-
-impl Sending {
-    fn new() -> Self {
-        Self {
-            state: SendState::AwaitingHead,
-            out: BytesMut::new(),
-            fin: false,
-            owed: 0,
-            offered: 0,
-            waiting: false,
-            length: BodyLength::unknown(),
+    /// The head was told: what follows is the body, unless it was the `end`.
+    pub(super) fn begin_body(&mut self, length: BodyLength, end: bool) {
+        self.length = length;
+        self.state = RecvState::Body;
+        if end {
+            self.end(RecvState::Whole);
         }
     }
 
-    pub(crate) fn end(&mut self) {
-        self.state = SendState::Done;
-        self.out = BytesMut::new();
+    /// Whether bytes that were read are still of use.
+    pub(super) fn keeps_bytes(&self) -> bool {
+        !self.state.is_over() && !self.released
+    }
+
+    /// Nothing more will be read: drops all that is held.
+    pub(super) fn end(&mut self, state: RecvState) {
+        self.state = state;
+        self.drop_held();
+    }
+
+    pub(super) fn drop_held(&mut self) {
+        self.pending = BytesMut::new();
+        self.frame = None;
+        self.blocked = None;
+        self.trailers = None;
+    }
+
+    /// Whether the end of the stream is all that follows what was parsed.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.fin && self.pending.is_empty() && self.frame.is_none() && self.blocked.is_none()
+    }
+
+    /// Whether the peer's QPACK encoder may wait for a word about a section of this message (RFC 9204 §2.2.2.2).
+    pub(super) fn may_owe_section(&self) -> bool {
+        let awaits_section = matches!(self.state, RecvState::AwaitingHead | RecvState::Body);
+        awaits_section && !self.released && !self.is_used_up()
     }
 }

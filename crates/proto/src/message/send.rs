@@ -74,6 +74,17 @@ pub enum SendFault {
     /// RFC 9114 §4.1.
     #[error("content or trailers were given before the header section; send that first")]
     BodyBeforeHead,
+    /// RFC 9220 §3, RFC 8441 §3.
+    #[error("the server's SETTINGS do not allow a protocol with CONNECT, or have not come; send it when they do")]
+    ProtocolNotEnabled,
+    /// RFC 9114 §4.2.2.
+    #[error("the field section counts {size} bytes, and the peer takes at most {limit}; send less")]
+    FieldSectionTooLarge {
+        /// Names, values and 32 bytes a field, in bytes.
+        size: u64,
+        /// The peer's SETTINGS_MAX_FIELD_SECTION_SIZE.
+        limit: u64,
+    },
     /// RFC 9114 §4.1: interim responses too come before the final one.
     #[error("the final response was already sent; send one for each request, interim ones before it")]
     SecondResponse,

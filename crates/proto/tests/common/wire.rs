@@ -84,6 +84,8 @@ struct Outbound {
     reset: Option<Code>,
     reset_delivered: bool,
     stopped: Option<Code>,
+    /// The endpoint has heard of it.
+    stop_told: bool,
     /// Reported as writable once there is room for so much.
     wants: Option<u64>,
 }
@@ -115,6 +117,7 @@ impl Outbound {
             reset: None,
             reset_delivered: false,
             stopped: None,
+            stop_told: false,
             wants: None,
         }
     }
@@ -124,7 +127,8 @@ impl Outbound {
     }
 
     fn is_over(&self) -> bool {
-        self.fin_delivered || self.reset_delivered || self.stopped.is_some()
+        let is_stopped = self.stopped.is_some() && (self.stop_told || self.fin || self.reset.is_some());
+        self.fin_delivered || self.reset_delivered || is_stopped
     }
 }
 
@@ -188,7 +192,7 @@ impl Wire {
     pub(crate) fn deliver_stop(&mut self, id: StreamId, code: Code) {
         self.make(id);
         let Some(outbound) = self.streams.get_mut(&id).and_then(|stream| stream.outbound.as_mut()) else { return };
-        if outbound.stopped.is_none() && !outbound.is_over() {
+        if outbound.stopped.is_none() && !outbound.is_over() && outbound.reset.is_none() {
             outbound.stopped = Some(code);
             outbound.data.clear();
             self.writable.push_back(id);
@@ -322,8 +326,12 @@ impl Wire {
         assert!(out.reset.is_none(), "stream {id} is used after it was reset");
         assert!(!out.fin, "stream {id} is used after its end");
         match out.stopped {
-            Some(code) => Err(SendError::Stopped(code)),
-            None => Ok(out),
+            Some(code) => {
+                out.stop_told = true;
+                self.collect(id);
+                Err(SendError::Stopped(code))
+            }
+            None => Ok(self.streams.get_mut(&id).and_then(|stream| stream.outbound.as_mut()).expect("it was there")),
         }
     }
 

@@ -90,8 +90,8 @@ fn settings_that_are_cut_are_a_frame_error() {
 
 #[test]
 fn settings_of_the_limit_are_taken_and_one_byte_more_is_too_much() {
-    // Unknown settings of two bytes each.
-    let payload = |len: usize| [0x21, 0x00].repeat(len / 2);
+    // Unknown settings of four bytes each.
+    let payload = |len: usize| [0x40, 0x99, 0x40, 0x00].repeat(len / 4);
     let mut peer = silent(Role::Server);
     peer.send(2, &[&[0x00], &frame(frames::SETTINGS, &payload(1024))[..]].concat());
     assert!(matches!(peer.event(), Some(Event::Settings(_))));
