@@ -35,6 +35,8 @@ use crate::counters::Counters;
 /// A connection's transport: streams, datagrams and what is known of the peer.
 pub struct Quic {
     inner: quiche::Connection<Buffers>,
+    /// quiche fails even to send its close.
+    broken: bool,
     /// Next stream IDs of ours.
     next_bidi: u64,
     next_uni: u64,
@@ -57,6 +59,7 @@ impl Quic {
         let side = u64::from(inner.is_server());
         Self {
             inner,
+            broken: false,
             next_bidi: side,
             next_uni: UNI | side,
             short: Vec::new(),
@@ -144,6 +147,11 @@ impl Quic {
 
 impl Transport for Quic {
     fn recv(&mut self, id: StreamId, out: &mut BytesMut, max: usize) -> Result<Option<Received>, RecvError> {
+        // Asked for a mere end or reset while bytes wait: a read of nothing would have quiche report the stream at
+        // once, again and again, for as long as the application does not read.
+        if max == 0 && self.inner.stream_readable_len(id.value(), 1) > 0 {
+            return Ok(None);
+        }
         let len = self.inner.stream_readable_len(id.value(), max);
         out.reserve(len);
         match self.inner.stream_recv_buf(id.value(), (&mut *out).limit(len)) {
@@ -237,15 +245,17 @@ impl Quic {
     /// Writes the next packet; `None` when there is nothing to say.
     pub(crate) fn produce(&mut self, out: &mut [u8]) -> Option<Packet> {
         match self.inner.send(out) {
+            Ok((len, info)) => return Some(Packet { len, from: info.from, to: info.to }),
+            Err(Error::Done) => return None,
+            // Most often TLS, which has set the reason; otherwise the fault is ours.
+            Err(_) => self.close(false, INTERNAL_ERROR, b""),
+        }
+        match self.inner.send(out) {
             Ok((len, info)) => Some(Packet { len, from: info.from, to: info.to }),
-            Err(Error::Done) => None,
-            Err(_) => {
-                // A TLS alert has already set the reason; otherwise the fault is ours.
-                let _ = self.inner.close(false, INTERNAL_ERROR, b"");
-                match self.inner.send(out) {
-                    Ok((len, info)) => Some(Packet { len, from: info.from, to: info.to }),
-                    Err(_) => None,
-                }
+            Err(error) => {
+                // Some errors leave quiche without the connection ID that its last word would need.
+                self.broken = error != Error::Done;
+                None
             }
         }
     }
@@ -342,7 +352,7 @@ impl Quic {
 
     /// Whether its memory may be freed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.inner.is_closed()
+        self.inner.is_closed() || self.broken
     }
 
     pub(crate) fn is_timed_out(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Datagrams that belong to no connection: raw bytes in, answers out.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::collections::HashSet;
@@ -303,11 +305,11 @@ fn forged_stolen_and_old_tokens_are_refused_with_invalid_token() {
     let with_token = || {
         let mut pair = Pair::with(config(&secret));
         let key = pair.connect();
-        let hello = pair.from_client();
+        let hello = pair.client_says();
         deliver(&mut pair.server, hello);
-        let retry = pair.from_server();
+        let retry = pair.server_says();
         deliver(&mut pair.client, retry);
-        let again = pair.from_client();
+        let again = pair.client_says();
         (pair, key, again)
     };
     let token_at = |bytes: &[u8]| {
@@ -318,11 +320,11 @@ fn forged_stolen_and_old_tokens_are_refused_with_invalid_token() {
         let (mut pair, key, mut again) = with_token();
         act(&mut pair, &mut again);
         deliver(&mut pair.server, again);
-        let answers = pair.from_server();
+        let answers = pair.server_says();
         for answer in &answers {
             deliver(&mut pair.client, vec![Datagram { to: address(CLIENT), ..answer.clone() }]);
         }
-        pair.from_client();
+        pair.client_says();
         let reason = CloseReason { application: false, code: 0xb, reason: Vec::new() };
         assert!(
             pair.client_events.contains(&(key, Event::Closed(Closed::ByPeer(reason)))),
@@ -384,14 +386,14 @@ fn a_restarted_server_resets_the_connections_it_lost() {
         let id = quic.open_bidi().unwrap();
         quic.send(id, b"are you there, and do you know me?", true).unwrap();
     });
-    let question = pair.from_client();
+    let question = pair.client_says();
     let len = question[0].bytes.len();
     deliver(&mut pair.server, question);
-    let answers = pair.from_server();
+    let answers = pair.server_says();
     assert_eq!(answers.len(), 1);
     assert!(answers[0].bytes.len() < len && answers[0].bytes.len() >= 21);
     deliver(&mut pair.client, answers);
-    pair.from_client();
+    pair.client_says();
     assert_eq!(pair.client_events.last(), Some(&(client, Event::Closed(Closed::StatelessReset))));
     assert_eq!(pair.client.population(), Population::default());
     assert_eq!(pair.client.counters().resets_received, 1);

@@ -1,5 +1,7 @@
 //! Handshakes: certificates, protocols, trust, Retry, deadlines.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::io::Write;
@@ -62,7 +64,7 @@ fn both_sides_are_told_the_protocol_and_the_addresses() {
 #[test]
 fn an_unknown_protocol_is_refused_with_its_alert() {
     let client = Engine::new(EngineConfig::default(), Tls::client(Trust::Insecure).alpn(["other"]), ()).unwrap();
-    let closed = connects(server_engine(EngineConfig::default()), client, Some("server.test")).err().unwrap();
+    let closed = connects(server_engine(EngineConfig::default()), client, Some("server.test")).unwrap_err();
     let reason = CloseReason { application: false, code: 0x178, reason: Vec::new() };
     assert_eq!(closed, Closed::ByPeer(reason));
 }
@@ -174,7 +176,7 @@ fn a_chain_is_shown_and_checked_against_the_roots_and_the_name() {
         assert_eq!(connects(server_with(&store), client_with(trust()), Some(name)).err(), None, "{name}");
     }
     for name in ["other.test", "192.0.2.2", "2001:db8::2"] {
-        let closed = connects(server_with(&store), client_with(trust()), Some(name)).err().expect(name);
+        let closed = connects(server_with(&store), client_with(trust()), Some(name)).expect_err(name);
         assert!((0x100..0x200).contains(&alert(&closed)), "{closed:?}");
     }
     let others = Trust::Roots(pem(&["another.root"]).0.into_bytes());
@@ -206,7 +208,7 @@ fn pinned_certificates_must_be_current() {
     let expired = Identity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
     let trust = Trust::Pinned(vec![expired.sha256()]);
     let store = CertificateStore::new(Certificates::new(expired));
-    let closed = connects(server_with(&store), client_with(trust), Some("server.test")).err().unwrap();
+    let closed = connects(server_with(&store), client_with(trust), Some("server.test")).unwrap_err();
     // certificate_expired (RFC 8446 §6.2)
     assert_eq!(alert(&closed), 0x100 + 45);
 }
@@ -325,13 +327,13 @@ fn a_handshake_that_takes_too_long_is_closed_and_freed() {
     pair.client = client_engine(EngineConfig { limits, ..EngineConfig::default() });
     let key = pair.connect();
     // The server's answer is lost, again and again.
-    let hello = pair.from_client();
+    let hello = pair.client_says();
     deliver(&mut pair.server, hello);
     let begun = Instant::now();
     while pair.server.population() != Population::default() || pair.client.population() != Population::default() {
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", pair.server.population());
-        pair.from_server();
-        pair.from_client();
+        pair.server_says();
+        pair.client_says();
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(begun.elapsed() >= Duration::from_millis(75));
@@ -344,7 +346,7 @@ fn a_handshake_that_takes_too_long_is_closed_and_freed() {
 fn a_client_hello_in_disorder_completes() {
     let mut pair = Pair::of(client_engine(EngineConfig::default()), server_engine(EngineConfig::default()));
     let key = pair.connect();
-    let mut hello = pair.from_client();
+    let mut hello = pair.client_says();
     assert!(hello.len() > 1, "the hello with a post-quantum key share takes two datagrams");
     hello.reverse();
     deliver(&mut pair.server, hello);
@@ -360,7 +362,7 @@ fn a_first_packet_that_breaks_the_rules_is_answered_with_its_code() {
     let tls = Tls::server(certificates).alpn(["echo"]).groups("P-521");
     let server = Engine::new(EngineConfig::default(), tls, ()).unwrap();
     let client = Engine::new(EngineConfig::default(), client_tls().groups("X25519"), ()).unwrap();
-    let closed = connects(server, client, Some("server.test")).err().unwrap();
+    let closed = connects(server, client, Some("server.test")).unwrap_err();
     // handshake_failure (RFC 8446 §6.2)
     assert_eq!(closed, Closed::ByPeer(CloseReason { application: false, code: 0x128, reason: Vec::new() }));
 }

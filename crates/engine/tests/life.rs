@@ -1,5 +1,7 @@
 //! How connections live and end, and what is left of them.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -98,11 +100,11 @@ fn data_that_came_with_the_close_is_read_before_the_end_is_told() {
     let (mut pair, client, server) = Pair::established(EngineConfig::default());
     let id = pair.client.with(client, |_, quic| quic.open_bidi()).unwrap().unwrap();
     pair.client.with(client, |_, quic| quic.send(id, b"last words", true)).unwrap().unwrap();
-    let data = pair.from_client();
+    let data = pair.client_says();
     pair.client.close(Instant::now(), client, Code::H3_NO_ERROR, "");
-    let close = pair.from_client();
+    let close = pair.client_says();
     deliver(&mut pair.server, [data, close].concat());
-    pair.from_server();
+    pair.server_says();
     let expected = [
         (server, Event::Protocol(format!("end {id}"))),
         (server, Event::Closed(Closed::ByPeer(reason(true, 0x100, b"")))),
@@ -136,7 +138,7 @@ fn a_black_hole_shorter_than_the_idle_timeout_is_survived() {
     let end = Instant::now() + Duration::from_millis(500);
     let mut lost = 0;
     while Instant::now() < end {
-        lost += pair.from_client().len() + pair.from_server().len();
+        lost += pair.client_says().len() + pair.server_says().len();
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(lost > 1, "nothing was tried again");
@@ -210,7 +212,7 @@ fn connection_ids_are_supplied_up_to_the_peers_limit_and_carry_the_worker() {
         assert_eq!(pair.server.counters().cids_issued as usize, expected - 1);
         // What the client sends now names a connection ID of ours.
         pair.client.with(key, |_, quic| quic.open_bidi().map(|id| quic.send(id, b"y", true)));
-        let datagram = &pair.from_client()[0];
+        let datagram = &pair.client_says()[0];
         assert_eq!(pair.server.cid_key().owner(&datagram.bytes[1..21]), Some(owner));
     }
 }
@@ -226,7 +228,7 @@ fn a_short_turn_leaves_the_rest_for_the_next() {
         };
         pair.client.with(client, open).unwrap();
     }
-    let requests = pair.from_client();
+    let requests = pair.client_says();
     pair.settle();
     deliver(&mut pair.server, requests);
     let now = Instant::now() + Duration::from_millis(1);

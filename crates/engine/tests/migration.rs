@@ -1,5 +1,7 @@
 //! Clients that move: NAT rebinding, and the address the application is given.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -27,9 +29,9 @@ fn a_rebound_client_goes_on_and_its_address_changes_only_when_it_is_proved() {
         let id = quic.open_bidi().unwrap();
         echo.send(id, Bytes::from_static(b"from elsewhere"), true, quic);
     });
-    let question = pair.from_client();
+    let question = pair.client_says();
     deliver(&mut pair.server, question);
-    let answers = pair.from_server();
+    let answers = pair.server_says();
     assert_eq!(pair.server.addresses(server).unwrap().0, address(CLIENT), "believed without proof");
     assert_eq!(moved(&pair, server), []);
     assert!(!answers.is_empty());
@@ -51,7 +53,7 @@ fn copies_from_a_forged_address_do_not_move_the_connection() {
         let id = quic.open_bidi().unwrap();
         echo.send(id, Bytes::from_static(b"genuine"), true, quic);
     });
-    let genuine = pair.from_client();
+    let genuine = pair.client_says();
     let forged = address("203.0.113.66:6666");
     let mut copies = genuine.clone();
     copies.iter_mut().for_each(|copy| copy.from = forged);
@@ -62,11 +64,11 @@ fn copies_from_a_forged_address_do_not_move_the_connection() {
     let end = Instant::now() + Duration::from_secs(2);
     let mut to_victim = 0;
     while Instant::now() < end {
-        let answers = pair.from_server();
+        let answers = pair.server_says();
         let (theirs, ours): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.to == forged);
         to_victim += theirs.iter().map(|answer| answer.bytes.len()).sum::<usize>();
         deliver(&mut pair.client, ours);
-        let back = pair.from_client();
+        let back = pair.client_says();
         deliver(&mut pair.server, back);
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -1,5 +1,7 @@
 //! Streams through two engines: what quiche is used for, and where it needs help.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::Duration;
@@ -260,8 +262,7 @@ fn writing_past_an_end_or_a_reset_is_gone() {
 
 #[test]
 fn both_sides_open_streams_up_to_the_others_limit() {
-    let mut limits = Limits::default();
-    limits.uni_streams = 3;
+    let limits = Limits { uni_streams: 3, ..Limits::default() };
     let (mut pair, client, _) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
     let ids: Vec<_> = (0..5).map(|_| pair.client.with(client, |_, quic| quic.open_uni()).unwrap()).collect();
     assert_eq!(ids, [Some(2), Some(6), Some(10), None, None].map(|id| id.map(StreamId::new)));
@@ -289,7 +290,7 @@ fn urgent_streams_go_first_and_incremental_ones_share() {
     pair.server.with(server, act).unwrap();
     // Each packet carries one stream's data: in which order do they come to hold all of theirs?
     let mut order = Vec::new();
-    for datagram in pair.from_server() {
+    for datagram in pair.server_says() {
         deliver(&mut pair.client, vec![datagram]);
         turn(&mut pair.client, &mut Vec::new());
         let (echo, _) = pair.client.get(client).unwrap();
@@ -331,10 +332,10 @@ fn the_protocol_is_flushed_once_before_a_turns_packets_and_not_when_nothing_happ
     pair.settle();
     assert_eq!(flushes(&pair), before);
     pair.client.with(client, |_, quic| quic.open_bidi().map(|id| quic.send(id, &pattern(5000), true))).unwrap();
-    let datagrams = pair.from_client();
+    let datagrams = pair.client_says();
     assert!(datagrams.len() > 3);
     deliver(&mut pair.server, datagrams);
-    pair.from_server();
+    pair.server_says();
     assert_eq!(flushes(&pair), before + 1);
 }
 
@@ -347,8 +348,7 @@ fn datagrams_are_off_unless_turned_on() {
 
 #[test]
 fn datagrams_pass_up_to_their_size_and_queue() {
-    let mut limits = Limits::default();
-    (limits.datagram_receive_queue, limits.datagram_send_queue) = (8, 4);
+    let limits = Limits { datagram_receive_queue: 8, datagram_send_queue: 4, ..Limits::default() };
     let config = EngineConfig { limits, ..EngineConfig::default() };
     let mut pair = Pair::of(client_engine(config.clone()), server_engine(config));
     let client = pair.connect();

@@ -1,5 +1,7 @@
 //! The shapes of what is sent: trains of equal packets.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -118,7 +120,7 @@ fn a_caller_that_stops_asking_loses_nothing() {
             let datagrams = bytes.map(|bytes| Datagram { from: train.from, to: train.to, bytes }).collect();
             deliver(&mut pair.server, datagrams);
         }
-        let answers = pair.from_server();
+        let answers = pair.server_says();
         deliver(&mut pair.client, answers);
     }
     assert_eq!(pair.server.get(pair.server_key()).unwrap().0.ended.len(), before + 20);

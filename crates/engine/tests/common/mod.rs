@@ -1,5 +1,5 @@
 //! Two engines in memory and what passes between them.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -231,7 +231,7 @@ impl Pair {
     }
 
     /// What the client has to say.
-    pub(crate) fn from_client(&mut self) -> Vec<Datagram> {
+    pub(crate) fn client_says(&mut self) -> Vec<Datagram> {
         let mut datagrams = turn(&mut self.client, &mut self.client_events);
         if let Some(nat) = self.nat {
             datagrams.iter_mut().for_each(|datagram| datagram.from = nat);
@@ -240,7 +240,7 @@ impl Pair {
     }
 
     /// What the server has to say.
-    pub(crate) fn from_server(&mut self) -> Vec<Datagram> {
+    pub(crate) fn server_says(&mut self) -> Vec<Datagram> {
         let mut datagrams = turn(&mut self.server, &mut self.server_events);
         if let Some(nat) = self.nat {
             datagrams
@@ -254,7 +254,7 @@ impl Pair {
     /// Passes datagrams until nobody has anything to say.
     pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
-            let (ours, theirs) = (self.from_client(), self.from_server());
+            let (ours, theirs) = (self.client_says(), self.server_says());
             if ours.is_empty() && theirs.is_empty() {
                 return;
             }
