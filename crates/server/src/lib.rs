@@ -41,7 +41,7 @@ pub use client::{Client, ClientError};
 pub use files::Files;
 pub use lorraine_engine::{Certificates, EngineConfig, Identity, QUICHE_VERSION, RetryPolicy, Trust};
 pub use lorraine_proto::message::SendFault;
-pub use lorraine_proto::{Code, Config as HttpConfig};
+pub use lorraine_proto::{Code, Config as HttpConfig, RequestError, StreamFault};
 pub use request::{ConnectionInfo, Params, Request, RequestExt, RequestInfo};
 #[cfg(feature = "json")]
 pub use response::Json;

@@ -1,0 +1,132 @@
+//! SIGTERM, SIGINT, SIGHUP.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use lorraine::certificate::certificate_sha256;
+use lorraine::client::ClientError;
+use lorraine::{Client, Trust};
+use lorraine_testkit::Certificate;
+
+use crate::program::{Demo, Site, on_every_event_loop};
+
+#[test]
+fn request_in_flight_finishes_after_sigterm_and_new_ones_are_refused() {
+    on_every_event_loop(|event_loop| {
+        let mut demo = Demo::start(event_loop);
+        let since = Instant::now();
+        demo.browse(async |site: Site| {
+            let slow = site.get("/slow/1200");
+            let large = site.open(Method::GET, "/download/3000000", &[], String::new()).await;
+            let stop = async {
+                site.get("/").await;
+                demo.signal("TERM");
+                await_refusal(&site).await;
+            };
+            let (slow, ()) = futures_util::future::join(slow, stop).await;
+            assert_eq!((slow.status, slow.text()), (StatusCode::OK, "waited 1200 ms\n"));
+            let mut body = large.into_body();
+            let mut len = 0;
+            while let Some(chunk) = body.chunk().await {
+                len += chunk.unwrap().len();
+            }
+            assert_eq!(len, 3_000_000);
+        });
+        assert!(demo.wait().success());
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    });
+}
+
+/// Sends requests until the server, which is stopping, takes no more.
+async fn await_refusal(site: &Site) {
+    loop {
+        let request = http::Request::get(format!("{}/slow/10", site.origin)).body(String::new()).unwrap();
+        match site.connection.send(request).await {
+            Ok(_) => {}
+            Err(ClientError::Reset(code)) => return assert_eq!(code, lorraine::Code::H3_REQUEST_REJECTED),
+            Err(ClientError::Request(lorraine::RequestError::GoingAway)) => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn second_signal_stops_at_once() {
+    on_every_event_loop(|event_loop| {
+        let mut demo = Demo::start(event_loop);
+        demo.browse(async |site: Site| {
+            let slow = site.connector.connect(&site.origin.parse().unwrap()).await.unwrap();
+            let request = http::Request::get(format!("{}/slow/60000", site.origin)).body(String::new()).unwrap();
+            let slow = async { slow.send(request).await.map(|_| ()).unwrap_err() };
+            let signals = async {
+                site.get("/").await;
+                demo.signal("INT");
+                std::thread::sleep(Duration::from_millis(100));
+                demo.signal("TERM");
+            };
+            let (error, ()) = futures_util::future::join(slow, signals).await;
+            assert!(matches!(error, ClientError::Closed(_)), "{error}");
+        });
+        let since = Instant::now();
+        assert!(demo.wait().success());
+        assert!(since.elapsed() < Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn stop_timeout_ends_what_does_not_end() {
+    on_every_event_loop(|event_loop| {
+        let mut demo = Demo::with(event_loop, |command, _| {
+            command.args(["--stop-timeout", "0.4"]);
+        });
+        let since = demo.browse(async |site: Site| {
+            let request = http::Request::get(format!("{}/slow/60000", site.origin)).body(String::new()).unwrap();
+            let slow = site.connection.send(request);
+            let signal = async {
+                site.get("/").await;
+                demo.signal("TERM");
+                Instant::now()
+            };
+            let (outcome, since) = futures_util::future::join(slow, signal).await;
+            assert!(matches!(outcome, Err(ClientError::Closed(_))));
+            since
+        });
+        assert!(demo.wait().success());
+        let took = since.elapsed();
+        assert!(took >= Duration::from_millis(350) && took < Duration::from_secs(5), "{took:?}");
+    });
+}
+
+/// Whether a new connection to the demo is shown this certificate.
+fn is_shown(demo: &Demo, event_loop: &str, certificate: &Certificate) -> bool {
+    let hash = *certificate_sha256(&certificate.cert).unwrap().as_bytes();
+    let mut client = Client::builder().event_loop(event_loop).trust(Trust::Pinned(vec![hash])).build().unwrap();
+    let connector = client.connector();
+    let uri = demo.url("/").parse().unwrap();
+    client.block_on(async move { connector.connect(&uri).await.is_ok() }).unwrap()
+}
+
+#[test]
+fn sighup_reads_the_certificate_again_and_a_broken_one_changes_nothing() {
+    on_every_event_loop(|event_loop| {
+        let (old, new) = (Certificate::localhost(), Certificate::localhost());
+        let put = |certificate: &Certificate, folder: &Path| certificate.write_to(folder).unwrap();
+        let demo = Demo::with(event_loop, |command, folder| {
+            let (cert, key) = put(&old, folder);
+            command.arg("--cert").arg(cert).arg("--key").arg(key);
+        });
+        assert!(is_shown(&demo, event_loop, &old));
+        put(&new, &demo.path(""));
+        assert!(is_shown(&demo, event_loop, &old), "files alone change nothing");
+        demo.signal("HUP");
+        demo.await_stderr("certificate reloaded");
+        assert!(is_shown(&demo, event_loop, &new) && !is_shown(&demo, event_loop, &old));
+
+        std::fs::write(demo.path("key.pem"), &old.key).unwrap();
+        demo.signal("HUP");
+        demo.await_stderr("certificate not reloaded: ");
+        assert!(is_shown(&demo, event_loop, &new));
+        demo.stop();
+    });
+}
