@@ -14,18 +14,16 @@ use super::Connection;
 use super::stream::RecvState;
 
 impl Connection {
-    /// Keeps a field section until its table entries come. Whether there was room for it.
+    /// Keeps a field section until its table entries come. Without room for it the caller must end the stream.
     pub(super) fn block(&mut self, now: Instant, id: StreamId, section: Bytes) -> bool {
         let blocked = self.deadlines.blocked().filter_map(|id| self.streams.get(&id)?.recv.blocked.as_ref());
         let held: usize = blocked.map(Bytes::len).sum();
-        if held + section.len() > self.config.limits.qpack_blocked_bytes {
-            return false;
-        }
+        let has_room = held + section.len() <= self.config.limits.qpack_blocked_bytes;
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.recv.blocked = Some(section);
             self.deadlines.await_entries(id, now + self.config.limits.qpack_blocked_time);
         }
-        true
+        has_room
     }
 
     /// Table entries came: field sections that waited for them go on.

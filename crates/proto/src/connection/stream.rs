@@ -123,7 +123,11 @@ impl Receiving {
 
     /// Whether the peer's QPACK encoder may wait for a word about a section of this message (RFC 9204 §2.2.2.2).
     pub(super) fn may_owe_section(&self) -> bool {
-        let awaits_section = matches!(self.state, RecvState::AwaitingHead | RecvState::Body);
-        awaits_section && !self.released && !self.is_used_up()
+        match self.state {
+            _ if self.released => false,
+            RecvState::AwaitingHead => true,
+            RecvState::Body => !self.is_used_up(),
+            _ => false,
+        }
     }
 }

@@ -77,6 +77,8 @@ struct Outbound {
     data: BytesMut,
     /// Bytes taken so far.
     taken: u64,
+    /// How often bytes were given.
+    sends: usize,
     /// The most that may be taken.
     limit: u64,
     fin: bool,
@@ -111,6 +113,7 @@ impl Outbound {
         Self {
             data: BytesMut::new(),
             taken: 0,
+            sends: 0,
             limit: window,
             fin: false,
             fin_delivered: false,
@@ -247,6 +250,11 @@ impl Wire {
         self.refusals.get(&id).copied()
     }
 
+    /// How often the endpoint has given bytes to a stream.
+    pub(crate) fn sends(&self, id: StreamId) -> usize {
+        self.streams.get(&id).and_then(|stream| stream.outbound.as_ref()).map_or(0, |out| out.sends)
+    }
+
     /// The priority the endpoint set for a stream.
     pub(crate) fn priority(&self, id: StreamId) -> Option<Priority> {
         self.streams.get(&id)?.priority
@@ -340,6 +348,7 @@ impl Wire {
         let taken = (bytes.len() as u64).min(out.room()) as usize;
         out.data.extend_from_slice(&bytes[..taken]);
         out.taken += taken as u64;
+        out.sends += 1;
         out.fin = fin && taken == bytes.len();
         if taken < bytes.len() {
             out.wants = Some(1);

@@ -4,6 +4,7 @@
 mod common;
 
 mod h3spec;
+mod rfc9114_s10_limits;
 mod rfc9114_s4_cancellation;
 mod rfc9114_s4_requests;
 mod rfc9114_s4_responses;
@@ -11,3 +12,7 @@ mod rfc9114_s5_goaway;
 mod rfc9114_s6_streams;
 mod rfc9114_s7_control;
 mod rfc9114_s7_frames;
+mod rfc9204_streams;
+mod rfc9218;
+mod rfc9220;
+mod sending;
