@@ -8,7 +8,9 @@ use crate::buffers::Buffers;
 use crate::cid::{CID_LEN, Cid, Owner};
 use crate::config::{EngineConfig, Refusal, RetryPolicy};
 use crate::engine::{DatagramMeta, Engine};
-use crate::packet::{FIXED_BIT, Invariants, TYPE_BITS, TYPE_INITIAL, TYPE_RETRY, VERSION_1, VERSION_NEGOTIATION};
+use crate::packet::{
+    FIXED_BIT, Invariants, LONG_HEADER, TYPE_BITS, TYPE_INITIAL, TYPE_RETRY, VERSION_1, VERSION_NEGOTIATION,
+};
 use crate::protocol::Protocol;
 use crate::rate::Rate;
 use crate::stateless;
@@ -85,6 +87,14 @@ impl<P: Protocol> Engine<P> {
     fn deliver(&mut self, key: ConnectionKey, meta: &DatagramMeta, bytes: &mut [u8]) {
         let client = self.role() == Role::Client;
         let Some(connection) = self.table.get_mut(key) else { return };
+        if connection.is_handshaking() && is_initial(bytes) {
+            // quiche keeps CRYPTO frames that came out of order without a bound on their number.
+            connection.initials += 1;
+            if connection.initials > self.config.limits.initial_datagrams {
+                self.counters.dropped_excess_initial += 1;
+                return;
+            }
+        }
         // A client that did not choose an address of its own takes what comes to its port.
         let to = if client && connection.local.ip().is_unspecified() {
             SocketAddr::new(connection.local.ip(), meta.to.port())
@@ -301,6 +311,11 @@ fn initial_token(packet: &[u8]) -> Option<&[u8]> {
 fn split_prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     rest.split_at_checked(usize::from(len))
+}
+
+/// Whether a datagram begins with an Initial packet of version 1.
+fn is_initial(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & (LONG_HEADER | TYPE_BITS) == LONG_HEADER | TYPE_INITIAL)
 }
 
 /// Whether a service on this port answers whatever it is sent, so that a forged source address would have us talk to

@@ -136,6 +136,9 @@ pub struct Limits {
     pub half_open: usize,
     /// Handshakes under way at which [`RetryPolicy::Auto`] begins to send Retry: 100.
     pub retry_threshold: usize,
+    /// Datagrams with Initial packets taken during one handshake: 32, of which a client needs two to five and as many
+    /// again for each loss. Their worst content pins some 30 KiB of memory each.
+    pub initial_datagrams: usize,
     /// How long a Retry token is good: 10 s.
     pub retry_token_lifetime: Duration,
 
@@ -151,16 +154,16 @@ pub struct Limits {
     pub connection_window: u64,
     /// ... and grown to at most 3 MiB.
     ///
-    /// quiche keeps what came out of order without a bound on the number of pieces. The worst peer sends every
-    /// second byte in a frame of its own and so pins 80 bytes of memory for each byte of this window (a test measures it): 240 MiB here,
-    /// while an honest one needs it only to be as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over
-    /// 100 ms.
+    /// quiche keeps what came out of order without a bound on the number of pieces. The worst peer sends every second
+    /// byte in a frame of its own and so pins 80 bytes of memory for each byte of the window (a test measures it):
+    /// 120 MiB at first, 240 MiB after the application has read much and quickly. An honest peer needs it only to be
+    /// as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over 100 ms.
     pub max_connection_window: u64,
     /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63.
     ///
-    /// Also the number of addresses at which one client is heard in the life of a connection: quiche lets go of a path only
-    /// when the client retires the ID it used there, which a client that does not know of its NAT's rebinding never
-    /// does. What comes from one address more is dropped, and the client must connect again.
+    /// Also the number of addresses at which one client is heard in the life of a connection: quiche lets go of a path
+    /// only when the client retires the ID it used there, which a client that does not know of its NAT's rebinding
+    /// never does. What comes from one address more is dropped, and the client must connect again.
     pub active_connection_ids: u64,
     /// Connection IDs given to one peer in one turn: 8.
     pub connection_ids_per_turn: usize,
@@ -201,6 +204,7 @@ impl Default for Limits {
             connections: 65_536,
             half_open: 4096,
             retry_threshold: 100,
+            initial_datagrams: 32,
             retry_token_lifetime: Duration::from_secs(10),
             bidi_streams: 100,
             uni_streams: 16,

@@ -18,6 +18,8 @@ pub(crate) struct Connection<P> {
     pub(crate) peer: SocketAddr,
     /// The address of ours that the peer talks to.
     pub(crate) local: SocketAddr,
+    /// Datagrams with Initial packets that came during the handshake.
+    pub(crate) initials: usize,
     /// Packets sent since the keys were made.
     pub(crate) packets_sent: u64,
     pub(crate) marks: Marks,
@@ -66,6 +68,7 @@ impl<P> Connection<P> {
             deadline: Deadline::default(),
             peer,
             local,
+            initials: 0,
             packets_sent: 0,
             marks: Marks::default(),
             peer_reset: None,

@@ -59,6 +59,8 @@ pub struct Counters {
     pub dropped_reflector_port: u64,
     /// Initial packets dropped at [`half_open`](crate::Limits::half_open).
     pub dropped_half_open: u64,
+    /// Initial packets of one handshake past [`initial_datagrams`](crate::Limits::initial_datagrams).
+    pub dropped_excess_initial: u64,
     /// Initial packets dropped or refused at [`connections`](crate::Limits::connections).
     pub refused_connections: u64,
     /// Initial packets whose connection could not be made: bad encryption, bad frames, no memory.

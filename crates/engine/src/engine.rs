@@ -196,7 +196,8 @@ impl<P: Protocol> Engine<P> {
     }
 
     /// Lets the application act on a connection: the closure gets its protocol and its transport. What it brought
-    /// about is told by [`poll_event`](Self::poll_event) and sent by [`poll_transmit`](Self::poll_transmit) of this turn.
+    /// about is told by [`poll_event`](Self::poll_event) and sent by [`poll_transmit`](Self::poll_transmit) of this
+    /// turn.
     ///
     /// `None`: there is no such connection, or it is not established, or it is over.
     pub fn with<R>(&mut self, key: ConnectionKey, act: impl FnOnce(&mut P, &mut Quic) -> R) -> Option<R> {

@@ -13,8 +13,9 @@
 //! - A stream is forgotten, and its credit given back to the peer, when its end was read and all that was sent on it
 //!   acknowledged. quiche notices that when an end is read and when an acknowledgement comes, but not when the peer
 //!   gives in to STOP_SENDING last. So a stream both ways gets its FIN once more then, as if it had been lost, for
-//!   the acknowledgement's sake. On a stream one way even that is impossible: there no STOP_SENDING is sent, and what comes
-//!   is dropped (RFC 9114 §6.2 allows either).
+//!   the acknowledgement's sake. (After a reset of ours RFC 9000 §3.1 would have us silent; a receiver cannot tell
+//!   that frame from a late one.) On a stream one way even that is impossible: there no STOP_SENDING is sent, and
+//!   what comes is dropped (RFC 9114 §6.2 allows either).
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.

@@ -16,7 +16,7 @@ use crate::table::ConnectionKey;
 pub struct Train {
     /// Where they go.
     pub to: SocketAddr,
-    /// The address of ours that they must leave from.
+    /// The address of ours that they must leave from; of a client perhaps unspecified, which means any.
     pub from: SocketAddr,
     /// Bytes of all of them.
     pub len: usize,
@@ -43,8 +43,8 @@ impl<P: Protocol> Engine<P> {
     /// Fills the front of `buf` with the next train; `None` ends this part of the turn.
     ///
     /// `buf` must have at least 1500 bytes, and should have 64 KiB. Connections take turns; one that sent
-    /// [`Limits::connection_bytes_per_turn`](crate::Limits::connection_bytes_per_turn) waits for the next turn of the worker.
-    /// When the caller has no buffer it may just stop: nothing is lost, and the next call goes on.
+    /// [`Limits::connection_bytes_per_turn`](crate::Limits::connection_bytes_per_turn) waits for the next turn of the
+    /// worker. When the caller has no buffer it may just stop: nothing is lost, and the next call goes on.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Train> {
         self.begin_turn(now);
         let train = self.next_train(buf)?;

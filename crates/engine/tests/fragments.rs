@@ -7,7 +7,6 @@ mod common;
 #[path = "common/forge.rs"]
 mod forge;
 
-use common::*;
 use forge::*;
 use lorraine_engine::*;
 

@@ -355,9 +355,22 @@ fn a_client_hello_in_disorder_completes() {
     assert_eq!(pair.server.population().connections, 1);
 }
 
+// hardening class 6
 #[test]
-fn a_first_packet_that_breaks_the_rules_is_answered_with_its_code() {
-    // A client that sends a server's transport parameter cannot be made of quiche; a TLS alert can.
+fn a_flood_of_initial_packets_in_one_handshake_is_dropped() {
+    let mut pair = Pair::new();
+    pair.connect();
+    let hello = pair.client_says();
+    for _ in 0..100 {
+        deliver(&mut pair.server, vec![hello[0].clone()]);
+        pair.server_says();
+    }
+    let (counters, population) = (pair.server.counters(), pair.server.population());
+    assert_eq!((counters.dropped_excess_initial, population.half_open), (100 - 32, 1));
+}
+
+#[test]
+fn a_first_packet_that_fails_tls_is_answered_with_its_alert() {
     let certificates = CertificateStore::new(Certificates::new(identity(&["server.test"])));
     let tls = Tls::server(certificates).alpn(["echo"]).groups("P-521");
     let server = Engine::new(EngineConfig::default(), tls, ()).unwrap();
@@ -365,4 +378,61 @@ fn a_first_packet_that_breaks_the_rules_is_answered_with_its_code() {
     let closed = connects(server, client, Some("server.test")).unwrap_err();
     // handshake_failure (RFC 8446 §6.2)
     assert_eq!(closed, Closed::ByPeer(CloseReason { application: false, code: 0x128, reason: Vec::new() }));
+}
+
+// hardening case 12
+#[test]
+fn bad_transport_parameters_are_answered_with_their_error() {
+    let mut config = quiche::Config::new(quiche::PROTOCOL_VERSION).unwrap();
+    config.set_application_protos(&[b"echo"]).unwrap();
+    config.set_curves_list("X25519").unwrap();
+    config.verify_peer(false);
+    // RFC 9000 §4.6: past 2^60.
+    config.set_initial_max_streams_bidi(1 << 61);
+    let scid = quiche::ConnectionId::from_ref(&[5; 20]);
+    let (local, peer) = (address(CLIENT), address(SERVER));
+    let mut client = quiche::connect(Some("server.test"), &scid, local, peer, &mut config).unwrap();
+    let mut hello = vec![0; 1500];
+    let (len, _) = client.send(&mut hello).unwrap();
+
+    let mut server = server_engine(EngineConfig::default());
+    for mut answer in poke(&mut server, CLIENT, &hello[..len]) {
+        let _ = client.recv(&mut answer.bytes, quiche::RecvInfo { from: peer, to: local });
+    }
+    // TRANSPORT_PARAMETER_ERROR
+    assert_eq!(client.peer_error().map(|error| (error.is_app, error.error_code)), Some((false, 0x8)));
+    assert_eq!((server.population(), server.counters().failed_accepts), (Population::default(), 1));
+}
+
+#[test]
+fn a_client_without_an_address_of_its_own_takes_what_comes_to_its_port() {
+    let mut pair = Pair::new();
+    let key = pair.connect_from(address("0.0.0.0:50000"));
+    let mut rounds = 0;
+    while pair.client.get(key).is_none() {
+        rounds += 1;
+        assert!(rounds < 10, "{:?}", pair.client.counters());
+        let mut ours = pair.client_says();
+        ours.iter_mut().for_each(|datagram| datagram.from = address(CLIENT));
+        deliver(&mut pair.server, ours);
+        let theirs = pair.server_says();
+        deliver(&mut pair.client, theirs);
+    }
+}
+
+#[test]
+fn every_congestion_control_and_mtu_discovery_carry_a_download() {
+    let configs = [
+        EngineConfig { congestion_control: CongestionControl::Reno, ..EngineConfig::default() },
+        EngineConfig { congestion_control: CongestionControl::Bbr2, ..EngineConfig::default() },
+        EngineConfig { path_mtu_discovery: true, max_send_payload: 1472, ..EngineConfig::default() },
+        EngineConfig { pacing: true, ..EngineConfig::default() },
+    ];
+    for config in configs {
+        let mut pair = Pair::of(client_engine(config.clone()), server_engine(config.clone()));
+        let key = pair.connect();
+        pair.settle();
+        let id = pair.request(key, &vec![7; 3 << 20]);
+        pair.run_until(Duration::from_secs(20), |pair| pair.response(key, id).len() == 3 << 20);
+    }
 }

@@ -266,3 +266,73 @@ fn a_loud_connection_does_not_starve_a_quiet_one() {
     let at = trains.iter().position(|train| train.from == address("192.0.2.8:50001"));
     assert!(at.is_some_and(|at| at <= 2), "{trains:?}");
 }
+
+/// Numbers that look random (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+#[test]
+fn a_lossy_reordering_duplicating_network_loses_nothing() {
+    let mut dice = Dice(0x5eed);
+    let (mut pair, client, _) = Pair::established(EngineConfig::default());
+    let body = Bytes::from((0..300_000).map(|at| (at % 251) as u8).collect::<Vec<u8>>());
+    let id = pair.client.with(client, |_, quic| quic.open_bidi()).unwrap().unwrap();
+    pair.client.with(client, |echo, quic| echo.send(id, body.clone(), true, quic)).unwrap();
+    let begun = Instant::now();
+    while pair.response(client, id).len() < body.len() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "stuck at {}", pair.response(client, id).len());
+        for to_server in [true, false] {
+            let mut datagrams = if to_server { pair.client_says() } else { pair.server_says() };
+            datagrams.retain(|_| dice.roll(100) >= 5);
+            if dice.roll(10) == 0 {
+                datagrams.reverse();
+            }
+            if dice.roll(10) == 0 {
+                datagrams.extend(datagrams.clone());
+            }
+            deliver(if to_server { &mut pair.server } else { &mut pair.client }, datagrams);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    assert!(pair.response(client, id) == body);
+}
+
+#[test]
+fn damaged_packets_harm_no_connection() {
+    let mut dice = Dice(0xdead_beef);
+    let (mut pair, client, _) = Pair::established(EngineConfig::default());
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        pair.client.with(client, |echo, quic| {
+            let id = quic.open_bidi().unwrap();
+            echo.send(id, Bytes::from_static(b"genuine"), true, quic);
+        });
+        let genuine = pair.client_says();
+        seen.extend(genuine.clone());
+        deliver(&mut pair.server, genuine);
+        let answers = pair.server_says();
+        deliver(&mut pair.client, answers);
+    }
+    for _ in 0..20_000 {
+        let mut damaged = seen[dice.roll(seen.len() as u64) as usize].clone();
+        for _ in 0..=dice.roll(4) {
+            let at = dice.roll(damaged.bytes.len() as u64) as usize;
+            damaged.bytes[at] = dice.roll(256) as u8;
+        }
+        let len = 1 + dice.roll(damaged.bytes.len() as u64);
+        damaged.bytes.truncate(len as usize);
+        deliver(&mut pair.server, vec![damaged]);
+        pair.server_says();
+    }
+    assert_eq!(pair.server.population().connections, 1);
+    let id = pair.request(client, b"unharmed");
+    assert_eq!(pair.response(client, id), b"unharmed");
+}
