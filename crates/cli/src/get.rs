@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::{Frame, SizeHint};
 use lorraine::client::{Connection, Interim, ResponseBody};
-use lorraine::{Client, Trust};
+use lorraine::{Client, ClientError, Trust};
 
 use crate::Outcome;
 use crate::args::GetArgs;
@@ -23,12 +23,14 @@ pub(crate) fn run(args: &GetArgs) -> Outcome {
     let mut client = Client::builder().trust(trust).build()?;
     let connector = client.connector();
     let mut sink = Sink::open(args)?;
+    let uris = args.urls.iter().map(|url| parse(url)).collect::<Result<Vec<_>, _>>()?;
+    // What is wrong with the arguments is told before anything is sent.
+    request(&uris[0], args)?;
     let failed = client.block_on(async {
         let mut failed = false;
-        for url in &args.urls {
-            let uri = parse(url)?;
-            let connection = connector.connect(&uri).await?;
-            let requests = (0..args.repeat).map(|_| fetch(&connection, &uri, args));
+        for uri in &uris {
+            let connection = connector.connect(uri).await.map_err(|error| explain(error, args))?;
+            let requests = (0..args.repeat).map(|_| fetch(&connection, uri, args));
             for response in try_join_all(requests).await? {
                 failed |= response.status().is_client_error() || response.status().is_server_error();
                 write_response(response, &mut sink, args.include).await?;
@@ -42,6 +44,18 @@ pub(crate) fn run(args: &GetArgs) -> Outcome {
 }
 
 async fn fetch(connection: &Connection, uri: &Uri, args: &GetArgs) -> Result<Response<ResponseBody>, AnyError> {
+    Ok(connection.send(request(uri, args)?).await?)
+}
+
+/// A sentence that says what to do about a certificate, where there is something to do.
+fn explain(error: ClientError, args: &GetArgs) -> AnyError {
+    match error {
+        ClientError::Certificate(_) if !args.insecure => format!("{error}; --insecure accepts any").into(),
+        error => error.into(),
+    }
+}
+
+fn request(uri: &Uri, args: &GetArgs) -> Result<Request<RequestData>, AnyError> {
     let body = RequestData::open(args.data.as_deref())?;
     let method = args.method.clone().unwrap_or(if args.data.is_some() { Method::POST } else { Method::GET });
     let mut request = Request::builder().method(method).uri(uri).body(body)?;
@@ -54,7 +68,7 @@ async fn fetch(connection: &Connection, uri: &Uri, args: &GetArgs) -> Result<Res
         let value = value.trim().parse().map_err(|_| format!("the value of {name} cannot be sent"))?;
         headers.append(name, value);
     }
-    Ok(connection.send(request).await?)
+    Ok(request)
 }
 
 const USER_AGENT: &str = concat!("lorraine/", env!("CARGO_PKG_VERSION"));

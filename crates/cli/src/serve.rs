@@ -61,6 +61,9 @@ where
     let host = if addr.ip().is_unspecified() { "localhost".to_owned() } else { host_of(addr) };
     output::line(format_args!("{what} on https://{host}:{} (HTTP/3, {addr}, {})", addr.port(), args.event_loop));
     output::line(format_args!("certificate SHA-256 {fingerprint}"));
+    if args.cert.is_none() {
+        output::note("no --cert: using a development certificate, which browsers and clients must be told to accept");
+    }
     server.wait()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -80,7 +83,6 @@ fn load_certificates(args: &CommonArgs) -> Result<(Certificates, String), Box<dy
     let development = DevCertificate::load_or_create_default()
         .map_err(|error| format!("cannot make a development certificate: {error}"))?;
     let identity = Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes())?;
-    output::note("no --cert: using a development certificate, which browsers and clients must be told to accept");
     Ok((Certificates::new(identity), development.sha256().to_string()))
 }
 

@@ -280,6 +280,7 @@ impl Plan {
         let runtime = self.runtime.handle.clone();
         #[cfg(feature = "tokio")]
         let _runtime = runtime.enter();
+        let stop_timeout = self.stop_timeout;
         let (mut worker, local_addr) = match self.build_worker(index, handle) {
             Ok(built) => built,
             Err(error) => {
@@ -290,7 +291,10 @@ impl Plan {
         let shared = Arc::clone(&worker.core().shared);
         // The starter waits for this; if it is gone, so is the server, and the worker stops by the handle.
         let _ = started.send(Ok((shared, local_addr)));
-        worker.run()
+        let mut alarm = Alarm { handle, grace: stop_timeout, armed: true };
+        let outcome = worker.run();
+        alarm.armed = outcome.is_err();
+        outcome
     }
 
     fn build_worker(self, index: u8, handle: &ServerHandle) -> Result<(Worker, SocketAddr), StartError> {
@@ -313,6 +317,22 @@ impl Plan {
         let on_signal = on_signal(handle.clone(), self.stop_timeout, self.on_hangup);
         let dispatch = (self.dispatch)();
         Ok((Worker::new(event_loop, vec![(socket, local_addr)], engine, Some(dispatch), on_signal), local_addr))
+    }
+}
+
+/// Stops the server when one of its workers fails or panics: a server that lost a part of its clients says so by
+/// ending, and whoever runs it starts it again.
+struct Alarm<'a> {
+    handle: &'a ServerHandle,
+    grace: Duration,
+    armed: bool,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.handle.stop(self.grace);
+        }
     }
 }
 

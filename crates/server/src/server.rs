@@ -30,7 +30,7 @@ pub struct Server {
     local_addr: SocketAddr,
     threads: Vec<JoinHandle<io::Result<()>>>,
     #[cfg(feature = "tokio")]
-    _runtime: Option<tokio::runtime::Runtime>,
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Server {
@@ -43,11 +43,11 @@ impl Server {
     /// Starts the workers, one thread each, and returns when all of them listen.
     pub(crate) fn start(mut plan: Plan) -> Result<Self, StartError> {
         let mut server = Self {
-            handle: ServerHandle { workers: Arc::default(), certificates: plan.certificates.clone() },
+            handle: ServerHandle { crew: Arc::default(), certificates: plan.certificates.clone() },
             local_addr: plan.listen,
             threads: Vec::new(),
             #[cfg(feature = "tokio")]
-            _runtime: plan.runtime.take_own(),
+            runtime: plan.runtime.take_own(),
         };
         for index in 0..plan.workers {
             let (ready, started) = mpsc::channel();
@@ -59,7 +59,7 @@ impl Server {
             // Port 0 is chosen once: the other workers share what the first was given.
             plan.listen = local_addr;
             server.local_addr = local_addr;
-            server.handle.workers().push(shared);
+            server.handle.add(shared);
         }
         Ok(server)
     }
@@ -76,10 +76,11 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Waits until it has stopped: after [`ServerHandle::stop`], or a signal if it heeds signals.
+    /// Waits until it has stopped: after [`ServerHandle::stop`], or a signal if it heeds signals, or because a worker
+    /// failed, which stops the others in order.
     ///
     /// # Errors
-    /// The first worker's event loop that failed.
+    /// The first worker that failed: its event loop did, or it panicked.
     pub fn wait(mut self) -> io::Result<()> {
         self.join()
     }
@@ -99,6 +100,11 @@ impl Drop for Server {
         self.handle.stop(Duration::ZERO);
         // The failure of a worker has nowhere to go from here.
         let _ = self.join();
+        // Not waited for: this may run inside another runtime, and what still blocks there serves nobody.
+        #[cfg(feature = "tokio")]
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -111,15 +117,24 @@ impl fmt::Debug for Server {
 /// Reaches a running server from any thread. Cheap to clone; holds nothing open.
 #[derive(Clone)]
 pub struct ServerHandle {
-    workers: Arc<Mutex<Vec<Arc<Shared>>>>,
+    crew: Arc<Mutex<Crew>>,
     certificates: CertificateStore,
+}
+
+#[derive(Default)]
+struct Crew {
+    workers: Vec<Arc<Shared>>,
+    /// How the server was told to stop, for workers that begin after that.
+    stop: Option<Duration>,
 }
 
 impl ServerHandle {
     /// Stops the server: no new connections, GOAWAY on every old one, requests in flight finish within `grace`, then
     /// everything is closed (RFC 9114 §5.2). Returns at once; called again, the shorter time holds.
     pub fn stop(&self, grace: Duration) {
-        for worker in self.workers().iter() {
+        let mut crew = self.crew();
+        crew.stop = Some(crew.stop.map_or(grace, |earlier| earlier.min(grace)));
+        for worker in &crew.workers {
             worker.send(Command::Stop(grace));
         }
     }
@@ -129,7 +144,15 @@ impl ServerHandle {
         self.certificates.replace(certificates);
     }
 
-    fn workers(&self) -> MutexGuard<'_, Vec<Arc<Shared>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn add(&self, worker: Arc<Shared>) {
+        let mut crew = self.crew();
+        if let Some(grace) = crew.stop {
+            worker.send(Command::Stop(grace));
+        }
+        crew.workers.push(worker);
+    }
+
+    fn crew(&self) -> MutexGuard<'_, Crew> {
+        self.crew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -48,7 +48,8 @@ async fn root(site: &Site) {
 }
 
 async fn users(site: &Site) {
-    for (path, id) in [("/api/users/42", "42"), ("/api/users/J%C3%BCrgen%20%2F%22", "Jürgen /\""), ("/api/users/a+b", "a+b")]
+    for (path, id) in
+        [("/api/users/42", "42"), ("/api/users/J%C3%BCrgen%20%2F%22", "Jürgen /\""), ("/api/users/a+b", "a+b")]
     {
         let answer = site.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "id": id })), "{path}");
@@ -65,7 +66,8 @@ async fn files(site: &Site) {
     let etag = whole.field("etag").unwrap();
     let modified = whole.field("last-modified").unwrap();
 
-    let ask = async |fields: &[(&'static str, &str)]| site.ask(Method::GET, "/files/ten.txt", fields, String::new()).await;
+    let ask =
+        async |fields: &[(&'static str, &str)]| site.ask(Method::GET, "/files/ten.txt", fields, String::new()).await;
     let part = ask(&[("range", "bytes=2-4")]).await;
     assert_eq!((part.status.as_u16(), part.text()), (206, "234"));
     assert_eq!(part.field("content-range"), Some("bytes 2-4/10"));
@@ -172,9 +174,9 @@ async fn panic(site: &Site) {
 async fn refusals(site: &Site) {
     assert_eq!(site.get("/nowhere").await.status, 404);
     let answer = site.ask(Method::DELETE, "/echo", &[], String::new()).await;
-    assert_eq!((answer.status.as_u16(), answer.field("allow")), (405, Some("POST")));
+    assert_eq!((answer.status.as_u16(), answer.field("allow")), (405, Some("POST, OPTIONS")));
     let answer = site.ask(Method::POST, "/", &[], String::from("unwanted")).await;
-    assert_eq!((answer.status.as_u16(), answer.field("allow")), (405, Some("GET, HEAD")));
+    assert_eq!((answer.status.as_u16(), answer.field("allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
 #[test]

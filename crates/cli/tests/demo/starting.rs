@@ -127,9 +127,14 @@ fn qlog_is_one_file_a_connection_that_a_json_reader_reads() {
             let mut records = bytes.split(|byte| *byte == 0x1e);
             assert_eq!(records.next(), Some(&b""[..]), "the file begins with a record separator");
             let records: Vec<serde_json::Value> = records.map(|text| serde_json::from_slice(text).unwrap()).collect();
-            assert!(records[0]["qlog_format"] == "JSON-SEQ", "{}", records[0]);
-            let named = |name: &str| records.iter().any(|record| record["name"].as_str().is_some_and(|n| n.ends_with(name)));
-            assert!(records.len() > 10 && named("packet_sent") && named("packet_received"), "{} records", records.len());
+            assert!(records[0]["serialization_format"] == "JSON-SEQ", "{}", records[0]);
+            let named =
+                |name: &str| records.iter().any(|record| record["name"].as_str().is_some_and(|n| n.ends_with(name)));
+            assert!(
+                records.len() > 10 && named("packet_sent") && named("packet_received"),
+                "{} records",
+                records.len()
+            );
         }
         drop(keep);
     });

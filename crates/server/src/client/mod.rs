@@ -2,6 +2,7 @@
 //!
 //! It runs on the thread that calls [`Client::block_on`]; what it gives out stays on that thread, but for bodies.
 
+mod error;
 mod state;
 
 use std::fmt::Display;
@@ -18,13 +19,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::Body;
-use lorraine_engine::{Closed, ConnectionKey, Engine, EngineConfig, Tls, TlsError, Trust};
+use lorraine_engine::{ConnectionKey, Engine, EngineConfig, Tls, Trust};
 use lorraine_io::UdpConfig;
 use lorraine_proto::message::Policy;
 use lorraine_proto::{Code, Config, RequestError};
 
 use crate::body::RequestBody;
 use crate::worker::{At, Awaits, Core, Shared, StreamBody, Task, Worker, send_body};
+pub use error::ClientError;
 pub(crate) use state::ClientState;
 
 /// The body of a response, as a client reads it.
@@ -117,7 +119,7 @@ impl ClientBuilder {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Dropping it abandons its connections without a word.
+/// Dropping it closes its connections with H3_NO_ERROR.
 pub struct Client {
     worker: Worker,
     local: Vec<SocketAddr>,
@@ -150,15 +152,30 @@ impl Client {
             if woken.woken.swap(false, Ordering::AcqRel)
                 && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
             {
+                // Its last words, such as a close, leave too.
+                self.worker.turn(Some(self.worker.core().now()))?;
                 return Ok(output);
             }
             // What the future has just asked for is sent before there is any waiting.
-            let soon = self.worker.core().now();
-            self.worker.turn(Some(soon))?;
+            self.worker.turn(Some(self.worker.core().now()))?;
             while !woken.woken.load(Ordering::Acquire) {
                 self.worker.turn(None)?;
             }
         }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let core = Rc::clone(self.worker.core());
+        let now = Instant::now();
+        let open: Vec<ConnectionKey> = core.engine.borrow().keys().collect();
+        for key in open {
+            core.engine.borrow_mut().close(now, key, Code::H3_NO_ERROR, "");
+        }
+        let _entered = self.worker.enter();
+        // If the event loop fails now, the servers find out by their idle timeouts.
+        let _ = self.worker.turn(Some(now));
     }
 }
 
@@ -215,8 +232,11 @@ impl Connector {
         self.core.client.borrow_mut().begin(key);
         let connection = Connection { inner: Rc::new(Inner { core: Rc::clone(&self.core), key }) };
         poll_fn(|cx| {
-            self.core.wait(At::connection(key), Awaits::Connection, cx.waker());
-            self.core.client.borrow().poll_established(key)
+            let poll = self.core.client.borrow().poll_established(key);
+            if poll.is_pending() {
+                self.core.wait(At::connection(key), Awaits::Connection, cx.waker());
+            }
+            poll
         })
         .await?;
         Ok(connection)
@@ -284,11 +304,17 @@ impl Connection {
         let mut interim = Vec::new();
         loop {
             let (head, end) = poll_fn(|cx| {
-                core.wait(at, Awaits::Head, cx.waker());
-                core.client.borrow_mut().poll_head(at)
+                let poll = core.client.borrow_mut().poll_head(at);
+                if poll.is_pending() {
+                    core.wait(at, Awaits::Head, cx.waker());
+                }
+                poll
             })
             .await?;
             if head.status.is_informational() {
+                if interim.len() == INTERIM_MAX {
+                    return Err(ClientError::TooManyInterim);
+                }
                 interim.push(head);
                 continue;
             }
@@ -323,6 +349,9 @@ impl Connection {
     }
 }
 
+/// Interim responses kept of one request.
+const INTERIM_MAX: usize = 64;
+
 /// Gives a request up when the future that waits for its response is dropped.
 struct GiveUp<'a> {
     core: &'a Core,
@@ -335,6 +364,9 @@ impl Drop for GiveUp<'_> {
         if self.armed {
             self.core.client.borrow_mut().forget_stream(self.at);
             self.core.abort(self.at, Code::H3_REQUEST_CANCELLED);
+            // Whoever still sends the body finds out that it is over.
+            self.core.wake_stream(self.at);
+            self.core.shared.ring();
         }
     }
 }
@@ -342,36 +374,3 @@ impl Drop for GiveUp<'_> {
 /// The interim responses (1xx) that came before a response, in order.
 #[derive(Clone, Debug)]
 pub struct Interim(pub Vec<http::response::Parts>);
-
-/// Why a request has no response.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The URI names no server.
-    #[error("the URI has no host; write https://HOST[:PORT]/PATH")]
-    Uri,
-    /// The host has no address.
-    #[error("cannot find an address for {0}: {1}")]
-    Resolve(String, #[source] io::Error),
-    /// The system refused something.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The roots or the server name cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The connection could not be made.
-    #[error("cannot connect: {0}")]
-    Connect(#[from] lorraine_engine::ConnectError),
-    /// The request cannot be sent.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// The connection ended.
-    #[error("the connection ended: {0}")]
-    Closed(Closed),
-    /// The connection was dropped on this side.
-    #[error("the connection was dropped")]
-    Dropped,
-    /// The server reset the request.
-    #[error("the server reset the request with {0}")]
-    Reset(Code),
-}

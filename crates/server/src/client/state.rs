@@ -57,7 +57,8 @@ impl ClientState {
         match self.connections.get(&key) {
             Some(State::Handshaking) => Poll::Pending,
             Some(State::Established) => Poll::Ready(Ok(())),
-            Some(State::Closed(_)) | None => Poll::Ready(Err(self.closed(key))),
+            Some(State::Closed(closed)) => Poll::Ready(Err(ClientError::from_handshake(closed.clone()))),
+            None => Poll::Ready(Err(ClientError::Dropped)),
         }
     }
 

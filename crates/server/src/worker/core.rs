@@ -189,7 +189,12 @@ impl Core {
                 self.wait(at, Awaits::Body, waker);
                 Poll::Pending
             }
-            read => Poll::Ready(read),
+            BodyRead::Data(_) | BodyRead::Trailers(_) => Poll::Ready(read),
+            _ => {
+                // A poll that was not asked for may find the end before its event comes.
+                self.unwait(at, Awaits::Body);
+                Poll::Ready(read)
+            }
         }
     }
 
@@ -210,11 +215,12 @@ impl Core {
     }
 
     pub(crate) fn wait(&self, at: At, awaits: Awaits, waker: &Waker) {
-        self.wakers
-            .borrow_mut()
-            .entry((at, awaits))
-            .and_modify(|old| old.clone_from(waker))
-            .or_insert_with(|| waker.clone());
+        let is_there = self.wakers.borrow().get(&(at, awaits)).is_some_and(|old| old.will_wake(waker));
+        if !is_there {
+            // Dropping a waker may drop what holds it; no borrow may be held then.
+            let old = self.wakers.borrow_mut().insert((at, awaits), waker.clone());
+            drop(old);
+        }
     }
 
     /// Wakes who waits for this.
@@ -257,9 +263,10 @@ impl Core {
 
     /// Tells the engine of the bodies that were dropped.
     pub(crate) fn release_bodies(&self) {
-        let mut released = self.released.borrow_mut();
-        for at in released.drain(..) {
-            self.wakers.borrow_mut().remove(&(at, Awaits::Body));
+        loop {
+            let next = self.released.borrow_mut().pop();
+            let Some(at) = next else { return };
+            self.unwait(at, Awaits::Body);
             self.engine.borrow_mut().release_body(at.connection, at.stream);
         }
     }
@@ -276,6 +283,19 @@ impl Core {
         std::mem::take(&mut *self.spawned.borrow_mut())
     }
 
+    /// Nobody waits for this any more.
+    pub(crate) fn unwait(&self, at: At, awaits: Awaits) {
+        let waker = self.wakers.borrow_mut().remove(&(at, awaits));
+        drop(waker);
+    }
+
+    /// How many wait for something, of all connections.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.wakers.borrow().len()
+    }
+
+    /// A request's task comes to its end.
     pub(crate) fn note_end(&self, at: At) {
         if !self.expecting.borrow().is_empty() {
             self.expecting.borrow_mut().remove(&at);

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use lorraine_proto::{Code, Sent};
 
-use super::core::{At, Core, Gone};
+use super::core::{At, Awaits, Core, Gone};
 
 /// Serves one request to its end. Dropping it (the client is gone) drops the handler's future.
 pub(crate) async fn serve<F, B, E>(core: Rc<Core>, at: At, is_head: bool, handler: F)
@@ -23,6 +23,7 @@ where
     B::Error: Display,
     E: Display,
 {
+    let mut ending = Ending { core: &core, at, abandoned: false };
     let handler = pin!(handler);
     let end = match fenced(handler).await {
         Ok(Ok(response)) => send(&core, at, is_head, response).await,
@@ -35,10 +36,23 @@ where
             answer_500(&core, at)
         }
     };
-    if let Err(Abandoned) = end {
-        core.abort(at, Code::H3_INTERNAL_ERROR);
+    ending.abandoned = end.is_err();
+}
+
+/// Runs however an exchange ends: whole, abandoned, dropped because the client is gone, or by a panic in a `Drop`.
+struct Ending<'a> {
+    core: &'a Core,
+    at: At,
+    abandoned: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if self.abandoned || std::thread::panicking() {
+            self.core.abort(self.at, Code::H3_INTERNAL_ERROR);
+        }
+        self.core.note_end(self.at);
     }
-    core.note_end(at);
 }
 
 /// Sends the body of a client's request.
@@ -50,7 +64,11 @@ where
     if let Err(Abandoned) = Outgoing::default().run(&core, at, pin!(body)).await {
         core.abort(at, Code::H3_REQUEST_CANCELLED);
     }
+    core.unwait(at, Awaits::Room);
 }
+
+/// What a panic was thrown with.
+type Panic = Box<dyn Any + Send>;
 
 /// The response broke off for a fault of the application's.
 struct Abandoned;
@@ -62,9 +80,14 @@ where
 {
     let (mut parts, body) = response.into_parts();
     let mut body = pin!(body);
+    if parts.status.is_informational() {
+        // RFC 9114 §4.1: interim responses come before a final one, never in its place.
+        tracing::error!(status = %parts.status, "a handler's response is only an interim one: answering 500");
+        return answer_500(core, at);
+    }
     complete_head(core, &mut parts, &*body, is_head);
-    let mut outgoing = Outgoing::default();
-    outgoing.end = is_head || has_no_body(parts.status) || body.is_end_stream();
+    let end = is_head || has_no_body(parts.status) || body.is_end_stream();
+    let mut outgoing = Outgoing { end, ..Outgoing::default() };
     if !outgoing.end {
         // What is there at once leaves with the head: a small response is one packet.
         outgoing.poll_now(body.as_mut()).await?;
@@ -153,10 +176,7 @@ impl Outgoing {
         Ok(())
     }
 
-    fn take<D: Buf, E: Display>(
-        &mut self,
-        frame: Result<Option<Result<Frame<D>, E>>, Box<dyn Any + Send>>,
-    ) -> Result<(), Abandoned> {
+    fn take<D: Buf, E: Display>(&mut self, frame: Result<Option<Result<Frame<D>, E>>, Panic>) -> Result<(), Abandoned> {
         match frame {
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(mut data) => self.data = data.copy_to_bytes(data.remaining()),
@@ -184,7 +204,7 @@ fn complete_head<B: Body>(core: &Core, parts: &mut http::response::Parts, body: 
     if let header::Entry::Vacant(entry) = parts.headers.entry(header::DATE) {
         entry.insert(core.date());
     }
-    // RFC 9110 §8.6: not with 1xx, 204 or to CONNECT; and a HEAD response without a body says nothing of its length.
+    // RFC 9110 §8.6: not with 204 or to CONNECT; and a HEAD response without a body says nothing of its length.
     let length = body.size_hint().exact().filter(|length| !(has_no_body(parts.status) || is_head && *length == 0));
     if let (Some(length), header::Entry::Vacant(entry)) = (length, parts.headers.entry(header::CONTENT_LENGTH)) {
         entry.insert(HeaderValue::from(length));
@@ -193,7 +213,7 @@ fn complete_head<B: Body>(core: &Core, parts: &mut http::response::Parts, body: 
 
 // RFC 9110 §6.4.1.
 fn has_no_body(status: StatusCode) -> bool {
-    status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 fn answer_500(core: &Core, at: At) -> Result<(), Abandoned> {
@@ -208,7 +228,7 @@ fn answer_500(core: &Core, at: At) -> Result<(), Abandoned> {
 }
 
 /// Awaits a future behind a fence: its panic is its own.
-async fn fenced<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Box<dyn Any + Send>> {
+async fn fenced<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panic> {
     poll_fn(|cx: &mut Context<'_>| {
         // The future is not polled again after a panic, so that its broken state is never seen.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,7 +110,7 @@ impl Executor {
         let Some(slot_ref) = self.slots.get_mut(slot) else { return };
         if let Some(task) = slot_ref.task.take() {
             self.free.push(slot);
-            drop(task);
+            drop_fenced(task);
         } else if slot_ref.running {
             slot_ref.cancelled = true;
         }
@@ -131,14 +132,19 @@ impl Executor {
         let Some(mut task) = self.slots[slot].task.take() else { return false };
         let waker = self.slots[slot].waker.clone();
         self.slots[slot].running = true;
-        let poll = task.as_mut().poll(&mut Context::from_waker(&waker));
+        // Handlers have a fence of their own; this one is for what they leave behind to be dropped.
+        let poll = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(&waker))));
         self.slots[slot].running = false;
         let cancelled = std::mem::take(&mut self.slots[slot].cancelled);
-        if poll == Poll::Pending && !cancelled {
+        if matches!(poll, Ok(Poll::Pending)) && !cancelled {
             self.slots[slot].task = Some(task);
             return true;
         }
         self.free.push(slot);
+        drop_fenced(task);
+        if poll.is_err() {
+            tracing::error!("a task panicked");
+        }
         false
     }
 
@@ -148,6 +154,13 @@ impl Executor {
         let waker = Waker::from(Arc::clone(&wake));
         self.slots.push(Slot { task: None, running: false, cancelled: false, wake, waker });
         slot
+    }
+}
+
+/// A task's own values may panic when they are dropped; the worker goes on.
+fn drop_fenced(task: Task) {
+    if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+        tracing::error!("a task panicked while it was dropped");
     }
 }
 
@@ -216,6 +229,27 @@ mod tests {
         waker.borrow().as_ref().unwrap().wake_by_ref();
         executor.run();
         assert_eq!((polls.get(), Rc::strong_count(&polls), executor.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn panics_of_a_task_and_of_its_drop_end_that_task_alone() {
+        struct PanicsOnDrop;
+        impl Drop for PanicsOnDrop {
+            fn drop(&mut self) {
+                panic!("in drop");
+            }
+        }
+        let (mut executor, _) = executor();
+        assert_eq!(executor.spawn(Box::pin(async { panic!("at once") })), None);
+        let bomb = PanicsOnDrop;
+        let slot = executor.spawn(Box::pin(async move {
+            let _bomb = bomb;
+            std::future::pending::<()>().await;
+        }));
+        executor.cancel(slot.unwrap());
+        let bomb = PanicsOnDrop;
+        assert_eq!(executor.spawn(Box::pin(async move { drop(bomb) })), None);
+        assert_eq!((executor.len(), executor.slots.len()), (0, 1));
     }
 
     #[test]

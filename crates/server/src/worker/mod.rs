@@ -211,6 +211,9 @@ impl Worker {
                         early_data: false,
                     };
                     self.connections.insert(connection, info);
+                    if let Some(stopping) = &self.stopping {
+                        self.core.engine.borrow_mut().go_away(connection, stopping.is_refusing());
+                    }
                     self.core.client.borrow_mut().on_established(connection);
                     self.core.wake(At::connection(connection), Awaits::Connection);
                 }
@@ -307,7 +310,10 @@ impl Worker {
         }
         self.executor.run();
         for at in self.core.take_ended() {
-            self.exchanges.remove(&at);
+            // Those that ended where they began are not in the map, and have waited for nothing.
+            if self.exchanges.remove(&at).is_some() {
+                self.core.unwait(at, Awaits::Room);
+            }
         }
     }
 

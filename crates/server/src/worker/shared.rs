@@ -41,9 +41,15 @@ impl Shared {
 
     /// Queues a command and rings. The queue is bounded by those who may ask: one command for each body, and the
     /// calls of whoever holds the server.
+    ///
+    /// A worker that has ended takes nothing: who waits for an answer looks at [`has_ended`](Self::has_ended).
     pub(crate) fn send(&self, command: Command) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
-        (self.bell)();
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_ended() {
+            commands.push(command);
+            drop(commands);
+            (self.bell)();
+        }
     }
 
     pub(crate) fn ring(&self) {
@@ -56,6 +62,8 @@ impl Shared {
 
     /// The worker serves no more; bodies that still wait for it must not.
     pub(crate) fn end(&self) {
+        // Under the lock, so that no command is queued behind the last look.
+        let _commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         self.ended.store(true, Ordering::Release);
     }
 

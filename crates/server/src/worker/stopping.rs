@@ -1,6 +1,9 @@
 //! Stopping without losing what was accepted (RFC 9114 §5.2).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use lorraine_engine::{ConnectionKey, Engine, Http};
 
 use lorraine_proto::Code;
 
@@ -12,6 +15,13 @@ const NOTICE: Duration = Duration::from_millis(250);
 /// How often a stopping worker looks for connections that have become idle.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Round trips that a connection stays open after its last response was handed to the transport, which then has at
+/// most a congestion window of it to send: one to arrive, and the rest for what is lost. A close overtakes it else.
+const LINGER_ROUND_TRIPS: u32 = 4;
+
+/// The least such time.
+const LINGER_MIN: Duration = Duration::from_millis(100);
+
 /// A stop on its way: notice, then refusal of new requests, then the end when nothing is served or at the deadline.
 #[derive(Debug)]
 pub(super) struct Stopping {
@@ -19,12 +29,30 @@ pub(super) struct Stopping {
     deadline: Instant,
     refusing: bool,
     look_at: Instant,
+    /// Connections that serve nothing, and since when.
+    idle: BTreeMap<ConnectionKey, Instant>,
     over: bool,
 }
 
 impl Stopping {
     pub(super) const fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether a connection has served nothing for long enough that its last response has arrived.
+    fn has_lingered(&mut self, now: Instant, key: ConnectionKey, engine: &Engine<Http>) -> bool {
+        let Some((_, quic)) = engine.get(key) else { return false };
+        if engine.active_requests(key) != Some(0) {
+            self.idle.remove(&key);
+            return false;
+        }
+        let since = *self.idle.entry(key).or_insert(now);
+        let linger = quic.rtt().map_or(LINGER_MIN, |rtt| (rtt * LINGER_ROUND_TRIPS).max(LINGER_MIN));
+        now >= since + linger
+    }
+
+    pub(super) const fn is_refusing(&self) -> bool {
+        self.refusing
     }
 
     pub(super) fn next(&self) -> Instant {
@@ -49,7 +77,8 @@ impl Worker {
         }
         drop(engine);
         let refuse_at = now + NOTICE.min(grace);
-        self.stopping = Some(Stopping { refuse_at, deadline, refusing: false, look_at: now, over: false });
+        let idle = BTreeMap::new();
+        self.stopping = Some(Stopping { refuse_at, deadline, refusing: false, look_at: now, idle, over: false });
     }
 
     pub(super) fn drive_stop(&mut self, now: Instant) {
@@ -67,7 +96,8 @@ impl Worker {
                 engine.go_away(*key, true);
             }
             // Before the notice has had its time a request may be on its way.
-            if late || (stopping.refusing && engine.active_requests(*key) == Some(0)) {
+            let is_through = stopping.has_lingered(now, *key, &engine) && stopping.refusing;
+            if late || is_through {
                 engine.close(now, *key, Code::H3_NO_ERROR, "");
             }
         }
