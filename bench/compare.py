@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Measures Lorraine beside other HTTP/3 servers with one load generator, `lorraine bench`, and prints a table.
+"""Measures Lorraine beside other HTTP/3 servers with one load generator, and prints a table.
+
+The load generator is built on quinn and h3 (bench/peers/load): it is the own client of none of the quiche servers, and
+like browsers it puts several streams' frames into a packet. A connection and its first request come before the measure.
 
 Every server runs on one core and the load generator on another. The servers take turns within a round, and the median
 of the rounds counts. Server CPU per request is the figure that other work on the machine moves least; compare it
@@ -25,13 +28,12 @@ sys.path.insert(0, str(ROOT / "interop"))
 
 from clients.server import Certificate  # noqa: E402 - found only with the path above
 
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 PEERS = ROOT / "bench" / "peers" / "target" / "release"
-LORRAINE = TARGET / "release" / "lorraine"
 
 START_SECONDS = 20
 LOAD_SECONDS = 300
 MIB = 1 << 20
+REALTIME = False
 
 
 @dataclass
@@ -104,10 +106,11 @@ class Server:
 
 
 def pinned(core: int) -> list[str]:
-    """A command prefix that keeps a process on one core."""
+    """A command prefix that keeps a process on one core, and ahead of other work where --realtime asks for it."""
+    prefix = ["chrt", "--rr", "20"] if REALTIME else []
     if shutil.which("taskset") and (os.cpu_count() or 1) > 1:
-        return ["taskset", "--cpu-list", str(core)]
-    return []
+        prefix += ["taskset", "--cpu-list", str(core)]
+    return prefix
 
 
 def start(name: str, certificate: list[str], folder: str) -> Server:
@@ -118,20 +121,24 @@ def start(name: str, certificate: list[str], folder: str) -> Server:
 def measure(server: Server, load: Load, share: float) -> float | None:
     """Cost of the load on this server, or None when the load was not served."""
     requests = max(int(load.requests * share), 1)
-    command = [str(LORRAINE), "bench", f"https://127.0.0.1:{server.port}{load.path}"]
+    command = [str(PEERS / "peer-load"), f"https://127.0.0.1:{server.port}{load.path}"]
     command += ["-c", str(load.connections), "-m", str(load.streams), "-n", str(requests)]
     if load.upload:
         command += ["--upload", str(load.upload)]
-    before = server.cpu_seconds()
-    try:
-        run = subprocess.run([*pinned(1), *command], capture_output=True, text=True, timeout=LOAD_SECONDS)
-    except subprocess.TimeoutExpired:
-        print(f"  {server.name}, {load.name}: not done after {LOAD_SECONDS} s", file=sys.stderr)
-        return None
+    with subprocess.Popen([*pinned(1), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.readline()  # It says when it is connected.
+        before = server.cpu_seconds()
+        try:
+            _, complaints = run.communicate(timeout=LOAD_SECONDS)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            print(f"  {server.name}, {load.name}: not done after {LOAD_SECONDS} s", file=sys.stderr)
+            return None
+        spent = server.cpu_seconds() - before
     if run.returncode != 0:
-        print(f"  {server.name}, {load.name}: {run.stderr.strip()[:300]}", file=sys.stderr)
+        print(f"  {server.name}, {load.name}: {complaints.strip()[:300]}", file=sys.stderr)
         return None
-    return load.cost(server.cpu_seconds() - before, requests)
+    return load.cost(spent, requests)
 
 
 def compare(names: list[str], rounds: int, share: float) -> dict[tuple[str, str], list[float]]:
@@ -170,7 +177,10 @@ def main() -> None:
     parser.add_argument("--servers", default="lorraine,tokio-quiche,quinn-h3", help="names, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--share", type=float, default=1.0, help="of each load's requests, for a quick look")
+    parser.add_argument("--realtime", action="store_true", help="ahead of all other work; needs root")
     arguments = parser.parse_args()
+    global REALTIME
+    REALTIME = arguments.realtime
     names = arguments.servers.split(",")
     print(table(names, compare(names, arguments.rounds, arguments.share)))
 
