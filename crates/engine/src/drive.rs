@@ -236,6 +236,10 @@ fn report_streams<P: Protocol>(
         protocol.handle_readable(now, id, quic)?;
         quic.note_unread(id);
     }
+    // Behind what is readable, so that a stream that was stopped at once is known.
+    if *budget > 0 && quic.take_stops() {
+        protocol.handle_stopped(now, quic)?;
+    }
     while *budget > 0 {
         let Some(id) = quic.next_writable() else { break };
         *budget -= 1;

@@ -215,6 +215,11 @@ impl<P: Protocol> Engine<P> {
         Some((connection.protocol.as_ref()?, &connection.quic))
     }
 
+    /// A connection's transport, to be asked and not acted on.
+    pub(crate) fn quic_of(&mut self, key: ConnectionKey) -> Option<&mut Quic> {
+        Some(&mut self.table.get_mut(key)?.quic)
+    }
+
     /// Closes a connection with an application error code (RFC 9000 §10.2). [`Event::Closed`] will be its last
     /// event; streams are not flushed. Does nothing to one that is over.
     pub fn close(&mut self, now: Instant, key: ConnectionKey, code: Code, reason: &str) {

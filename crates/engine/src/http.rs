@@ -57,6 +57,16 @@ impl Protocol for Http {
         }
     }
 
+    fn handle_stopped(&mut self, _: Instant, quic: &mut Quic) -> Result<(), Fault> {
+        match self {
+            Self::Three(connection) => Ok(connection.handle_stopped(quic)?),
+            Self::Nine(connection) => {
+                connection.handle_stopped(quic);
+                Ok(())
+            }
+        }
+    }
+
     fn handle_timeout(&mut self, now: Instant, quic: &mut Quic) -> Result<(), Fault> {
         match self {
             Self::Three(connection) => Ok(connection.handle_timeout(now, quic)?),
@@ -216,6 +226,15 @@ impl Engine<Http> {
                 close(quic, &fault);
             }
         });
+    }
+
+    /// Whether all requests have come to their end and the peer has acknowledged all of their responses, so that a
+    /// close cuts nothing off; `None` when the connection is gone.
+    pub fn is_settled(&mut self, key: ConnectionKey) -> Option<bool> {
+        if self.active_requests(key)? > 0 {
+            return Some(false);
+        }
+        self.quic_of(key).map(Quic::is_settled)
     }
 
     /// Requests of the connection that have not come to their end; `None` when it is gone.

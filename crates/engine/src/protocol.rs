@@ -34,6 +34,14 @@ pub trait Protocol: Sized {
     /// A [`Fault`] closes the connection with its code.
     fn handle_writable(&mut self, now: Instant, id: StreamId, quic: &mut Quic) -> Result<(), Fault>;
 
+    /// The peer wants no more of some streams; which is not known, so that all that are being sent must be looked at.
+    ///
+    /// # Errors
+    /// A [`Fault`] closes the connection with its code.
+    fn handle_stopped(&mut self, _now: Instant, _quic: &mut Quic) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// A DATAGRAM frame came (RFC 9221). Not called unless datagrams are turned on.
     ///
     /// # Errors

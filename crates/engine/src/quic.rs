@@ -8,8 +8,10 @@
 //!   quiche's default, *is* reported once more after a read that left something.) quiche does not tell of a reset
 //!   either while something is unread; streams left that way are watched here, so that a reset is told at once.
 //! - **Writable** is told when a stream is made, by either side, and then once each time it may be written again
-//!   after [`send`](Transport::send) or [`capacity`](Transport::capacity) fell short. A STOP_SENDING is told the same
-//!   way; one of the two must then be called, or quiche keeps the stream.
+//!   after [`send`](Transport::send) or [`capacity`](Transport::capacity) fell short. A STOP_SENDING may be told the
+//!   same way; one of the two must then be called, or quiche keeps the stream.
+//! - A STOP_SENDING is *not* told while the stream has room, nor while the connection has none. quiche counts them, though:
+//!   when the count moves, all streams are looked at.
 //! - A stream is forgotten, and its credit given back to the peer, when its end was read and all that was sent on it
 //!   acknowledged. quiche notices that when an end is read and when an acknowledgement comes, but not when the peer
 //!   gives in to STOP_SENDING last. So a stream both ways gets its FIN once more then, as if it had been lost, for
@@ -41,6 +43,10 @@ pub struct Quic {
     /// Next stream IDs of ours.
     next_bidi: u64,
     next_uni: u64,
+    /// The first stream both ways that the peer has not opened, as far as was seen.
+    peer_bidi: u64,
+    /// STOP_SENDING frames that were noticed.
+    stops: u64,
     /// Streams with some room that were asked for more, and how much more; at most one entry a stream.
     short: Vec<(StreamId, usize)>,
     /// Those of them that have it now.
@@ -63,6 +69,8 @@ impl Quic {
             broken: false,
             next_bidi: side,
             next_uni: UNI | side,
+            peer_bidi: 0,
+            stops: 0,
             short: Vec::new(),
             roomy: Vec::new(),
             unread: Vec::new(),
@@ -268,11 +276,28 @@ impl Quic {
         }
         loop {
             let id = self.inner.stream_readable_next().map(StreamId::new)?;
+            if id.is_bidirectional() && id.initiator() != self.role() {
+                self.peer_bidi = self.peer_bidi.max(id.value() + STEP);
+            }
             if !self.dropped.contains(&id) {
                 return Some(id);
             }
             self.drop_data(id);
         }
+    }
+
+    /// Whether the peer has stopped streams since this was last asked.
+    pub(crate) fn take_stops(&mut self) -> bool {
+        let stops = self.inner.stats().stopped_stream_count_remote;
+        mem::replace(&mut self.stops, stops) != stops
+    }
+
+    /// Whether all that a server sent on its client's streams both ways was acknowledged. Looks at the latest
+    /// [`SETTLING`] of them.
+    pub(crate) fn is_settled(&mut self) -> bool {
+        let first = self.peer_bidi.saturating_sub(STEP * SETTLING);
+        let mut ids = (first..self.peer_bidi).step_by(STEP as usize);
+        ids.all(|id| matches!(self.inner.stream_capacity(id), Err(Error::InvalidStreamState(_))))
     }
 
     /// To be called when the protocol was told of a readable stream.
@@ -450,6 +475,8 @@ fn send_error(error: Error) -> SendError {
 const UNI: u64 = 0b10;
 /// Distance between stream IDs of one kind.
 const STEP: u64 = 4;
+/// Streams looked at for what is not acknowledged: some times what may be open at once by default.
+const SETTLING: u64 = 1024;
 /// quiche's urgency for a stream that was given none; it stands for RFC 9218's 3.
 const DEFAULT_URGENCY: u8 = 127;
 /// The most that [`Transport::capacity`] waits for: less than the least congestion window, so that it does come.

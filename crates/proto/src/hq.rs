@@ -74,6 +74,14 @@ impl Connection {
         }
     }
 
+    /// Some streams were stopped, and the transport does not say which.
+    pub fn handle_stopped(&mut self, t: &mut impl Transport) {
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.handle_writable(id, t);
+        }
+    }
+
     /// The next thing to tell, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

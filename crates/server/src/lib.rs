@@ -24,6 +24,7 @@ pub mod client;
 pub mod files;
 mod log_files;
 mod path;
+mod report;
 mod request;
 pub mod response;
 pub mod router;
@@ -42,6 +43,7 @@ pub use files::Files;
 pub use lorraine_engine::{Certificates, EngineConfig, Identity, QUICHE_VERSION, RetryPolicy, Trust};
 pub use lorraine_proto::message::SendFault;
 pub use lorraine_proto::{Code, Config as HttpConfig, RequestError, StreamFault};
+pub use report::WorkerReport;
 pub use request::{ConnectionInfo, Params, Request, RequestExt, RequestInfo};
 #[cfg(feature = "json")]
 pub use response::Json;

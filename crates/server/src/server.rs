@@ -10,6 +10,7 @@ use std::time::Duration;
 use lorraine_engine::{CertificateStore, Certificates};
 
 use crate::builder::{Plan, ServerBuilder, StartError};
+use crate::report::WorkerReport;
 use crate::worker::{Command, Shared};
 
 /// A server that is running.
@@ -137,6 +138,19 @@ impl ServerHandle {
         for worker in &crew.workers {
             worker.send(Command::Stop(grace));
         }
+    }
+
+    /// The numbers of each worker that still runs. Waits until all of them have answered, a turn of theirs each; not to
+    /// be called from a handler, which would wait for its own worker.
+    #[must_use]
+    pub fn report(&self) -> Vec<WorkerReport> {
+        let workers = self.crew().workers.clone();
+        let (to, reports) = mpsc::sync_channel(workers.len());
+        for worker in &workers {
+            worker.send(Command::Report(to.clone()));
+        }
+        drop(to);
+        reports.into_iter().collect()
     }
 
     /// Shows these certificates to new connections; those that exist keep theirs.

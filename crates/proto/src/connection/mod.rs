@@ -201,6 +201,21 @@ impl Connection {
         if id.is_bidirectional() { self.request_writable(id, t) } else { self.local.handle_writable(id, t) }
     }
 
+    /// The peer asked us to stop sending on some streams, and the transport does not say on which.
+    ///
+    /// # Errors
+    /// A fault for which the connection must be closed with its code.
+    pub fn handle_stopped(&mut self, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let sending = self.streams.iter().filter(|(_, stream)| !stream.send.is_done());
+        let sending: Vec<StreamId> = sending.map(|(id, _)| *id).collect();
+        for id in sending {
+            if let Err(error) = t.capacity(id, 0) {
+                self.on_send_error(id, error, t)?;
+            }
+        }
+        Ok(())
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is next due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

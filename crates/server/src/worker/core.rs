@@ -290,7 +290,6 @@ impl Core {
     }
 
     /// How many wait for something, of all connections.
-    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.wakers.borrow().len()
     }

@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
@@ -24,6 +24,7 @@ use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
 use lorraine_proto::{Event as HttpEvent, StreamId};
 
 use crate::body::RequestBody;
+use crate::report::WorkerReport;
 use crate::request::{ConnectionInfo, RequestInfo};
 
 pub(crate) use self::core::{At, Awaits, Core, Entered};
@@ -39,9 +40,9 @@ use executor::Executor;
 /// Received buffers looked at in one turn; what is left comes with the next, at once.
 const BUFFERS_PER_TURN: usize = 256;
 
-/// Under load, what came while a batch was worked on is taken in before anything is sent, this many times at most: each
+/// Under load, what came while a batch was worked on is taken in before anything is sent, for this long at most: each
 /// answer then leaves in a longer train, and a packet more in a train costs a tenth of a packet alone.
-const ROUNDS_PER_TURN: usize = 4;
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// Datagrams in one round that make it likely that others have come meanwhile.
 const WORTH_ANOTHER_ROUND: usize = 8;
@@ -121,11 +122,9 @@ impl Worker {
     /// The event loop itself failed.
     pub(crate) fn turn(&mut self, latest: Option<Instant>) -> io::Result<()> {
         let wakeup = self.event_loop.wait(self.deadline(latest))?;
+        let until = wakeup.now + GATHERING;
         let mut received = self.work(&wakeup);
-        for _ in 1..ROUNDS_PER_TURN {
-            if received < WORTH_ANOTHER_ROUND {
-                break;
-            }
+        while received >= WORTH_ANOTHER_ROUND && self.core.now() < until {
             let wakeup = self.event_loop.wait(Some(self.core.now()))?;
             received = self.work(&wakeup);
         }
@@ -192,10 +191,25 @@ impl Worker {
                         tracing::error!(%fault, "an interim response cannot be sent");
                     }
                 }
+                Command::Report(to) => {
+                    // Whoever asked may have gone.
+                    let _ = to.try_send(self.report());
+                }
                 Command::Stop(grace) => self.stop(grace),
             }
         }
         self.commands = commands;
+    }
+
+    fn report(&self) -> WorkerReport {
+        let engine = self.core.engine.borrow();
+        WorkerReport {
+            population: engine.population(),
+            connections: engine.counters(),
+            io: self.event_loop.counters(),
+            requests: self.exchanges.len(),
+            waiting: self.core.waiting(),
+        }
     }
 
     fn tell_events(&mut self) {

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::core::At;
 use super::stream_body::RemoteRead;
+use crate::report::WorkerReport;
 
 /// Something another thread asks of a worker.
 pub(crate) enum Command {
@@ -15,6 +17,8 @@ pub(crate) enum Command {
     Release(At),
     /// Send an interim response.
     Inform(At, Box<http::response::Parts>),
+    /// Tell your numbers.
+    Report(SyncSender<WorkerReport>),
     /// Finish what is being served, at most this long, then end.
     Stop(Duration),
 }

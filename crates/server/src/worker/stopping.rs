@@ -15,12 +15,9 @@ const NOTICE: Duration = Duration::from_millis(250);
 /// How often a stopping worker looks for connections that have become idle.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Round trips that a connection stays open after its last response was handed to the transport, which then has at
-/// most a congestion window of it to send: one to arrive, and the rest for what is lost. A close overtakes it else.
-const LINGER_ROUND_TRIPS: u32 = 4;
-
-/// The least such time.
-const LINGER_MIN: Duration = Duration::from_millis(100);
+/// How long a connection stays open after its last response was acknowledged: the client's transport has it then, but
+/// its reader may not.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// A stop on its way: notice, then refusal of new requests, then the end when nothing is served or at the deadline.
 #[derive(Debug)]
@@ -39,16 +36,13 @@ impl Stopping {
         self.over
     }
 
-    /// Whether a connection has served nothing for long enough that its last response has arrived.
-    fn has_lingered(&mut self, now: Instant, key: ConnectionKey, engine: &Engine<Http>) -> bool {
-        let Some((_, quic)) = engine.get(key) else { return false };
-        if engine.active_requests(key) != Some(0) {
+    /// Whether a connection has served nothing for a while, and its last response has arrived.
+    fn has_lingered(&mut self, now: Instant, key: ConnectionKey, engine: &mut Engine<Http>) -> bool {
+        if engine.is_settled(key) != Some(true) {
             self.idle.remove(&key);
             return false;
         }
-        let since = *self.idle.entry(key).or_insert(now);
-        let linger = quic.rtt().map_or(LINGER_MIN, |rtt| (rtt * LINGER_ROUND_TRIPS).max(LINGER_MIN));
-        now >= since + linger
+        now >= *self.idle.entry(key).or_insert(now) + LINGER
     }
 
     pub(super) const fn is_refusing(&self) -> bool {
@@ -96,7 +90,7 @@ impl Worker {
                 engine.go_away(*key, true);
             }
             // Before the notice has had its time a request may be on its way.
-            let is_through = stopping.has_lingered(now, *key, &engine) && stopping.refusing;
+            let is_through = stopping.has_lingered(now, *key, &mut engine) && stopping.refusing;
             if late || is_through {
                 engine.close(now, *key, Code::H3_NO_ERROR, "");
             }

@@ -1,0 +1,140 @@
+//! Clients that go away in the middle.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use lorraine::{Body, BodyError, Code, Request, Router};
+
+use crate::site::{Alive, Endless, Site, Visit, forever, on_every_event_loop, pause, request, until};
+
+#[test]
+fn reader_elsewhere_is_told_once_that_the_upload_was_reset() {
+    on_every_event_loop(|event_loop| {
+        let (tell, told) = mpsc::channel();
+        let routes = Router::new().post("/", move |request: Request| {
+            let tell = tell.clone();
+            async move {
+                let mut body = request.into_body();
+                let reader = tokio::spawn(async move {
+                    loop {
+                        match body.chunk().await {
+                            Some(Ok(_)) => {}
+                            Some(Err(error)) => tell.send(Some(error)).unwrap(),
+                            None => break tell.send(None).unwrap(),
+                        }
+                    }
+                });
+                reader.await.unwrap();
+                StatusCode::OK
+            }
+        });
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit: Visit| {
+            let upload = visit.connection.send(request(Method::POST, "/", Endless::default()));
+            futures_util::future::select(Box::pin(upload), Box::pin(pause(Duration::from_millis(50)))).await;
+            pause(Duration::from_millis(50)).await;
+        });
+        let next = || told.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!((next(), next()), (Some(BodyError::Reset(Code::H3_REQUEST_CANCELLED)), None));
+    });
+}
+
+#[test]
+fn closed_connection_is_told_to_readers_elsewhere() {
+    on_every_event_loop(|event_loop| {
+        let (tell, told) = mpsc::channel();
+        let routes = Router::new().post("/", move |request: Request| {
+            let (mut body, tell) = (request.into_body(), tell.clone());
+            tokio::spawn(async move {
+                while let Some(chunk) = body.chunk().await {
+                    if let Err(error) = chunk {
+                        tell.send(error).unwrap();
+                    }
+                }
+            });
+            async { forever().await }
+        });
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit: Visit| {
+            let upload = visit.connection.send(request(Method::POST, "/", Endless::default()));
+            futures_util::future::select(Box::pin(upload), Box::pin(pause(Duration::from_millis(50)))).await;
+        });
+        let error = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(error, BodyError::ConnectionClosed | BodyError::Reset(_)), "{error}");
+    });
+}
+
+/// A handler that never answers, and holds something.
+fn endless_handler(alive: &Alive) -> Router {
+    let alive = alive.clone();
+    Router::new().get("/", |_| async { "alive" }).get("/forever", move |_| {
+        let alive = alive.clone();
+        async move {
+            forever().await;
+            drop(alive);
+        }
+    })
+}
+
+#[test]
+fn handler_is_dropped_when_its_request_is_given_up() {
+    on_every_event_loop(|event_loop| {
+        let alive = Alive::default();
+        let (held, routes) = (alive.clone(), endless_handler(&alive));
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit: Visit| {
+            for _ in 0..20 {
+                let given_up = Box::pin(visit.open("/forever"));
+                futures_util::future::select(given_up, Box::pin(visit.get("/"))).await;
+            }
+            let report = || site.server.handle().report()[0];
+            until("the end of the handlers", || report().requests == 0 && report().waiting == 0).await;
+        });
+        drop((alive, site));
+        held.await_alone("a handler");
+    });
+}
+
+#[test]
+fn handlers_are_dropped_when_their_connection_closes() {
+    on_every_event_loop(|event_loop| {
+        let alive = Alive::default();
+        let site = Site::start(event_loop, endless_handler(&alive));
+        site.browse(async |visit: Visit| {
+            for _ in 0..20 {
+                let kept = visit.clone();
+                visit.connector.spawn(async move {
+                    let _ = kept.open("/forever").await;
+                });
+            }
+            assert_eq!(visit.get("/").await.text(), "alive");
+        });
+        site.await_report("idle", |report| report.requests == 0 && report.waiting == 0);
+    });
+}
+
+#[test]
+fn download_that_is_dropped_drops_the_body_and_its_stream() {
+    on_every_event_loop(|event_loop| {
+        let endless = Endless::default();
+        let served = endless.clone();
+        let routes = Router::new()
+            .get("/", |_| async { "alive" })
+            .get("/endless", move |_| std::future::ready(Body::new(served.clone())));
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit: Visit| {
+            for _ in 0..5 {
+                let mut body = visit.open("/endless").await.unwrap().into_body();
+                assert!(body.chunk().await.unwrap().is_ok());
+            }
+            assert_eq!(visit.get("/").await.text(), "alive");
+            let report = || site.server.handle().report()[0];
+            until("the end of the handlers", || report().requests == 0 && report().waiting == 0).await;
+            // The connection's credit was given back: as much can be asked for again as at first.
+            for _ in 0..150 {
+                assert_eq!(visit.get("/").await.text(), "alive");
+            }
+        });
+    });
+}

@@ -1,0 +1,11 @@
+//! The server over the network, asked by the client, on every event loop that is compiled in.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod bodies;
+mod connecting;
+mod faults;
+mod flow;
+mod handlers;
+mod leaving;
+mod site;
+mod stopping;
