@@ -130,8 +130,21 @@ impl Outbound {
     }
 
     fn is_over(&self) -> bool {
-        let is_stopped = self.stopped.is_some() && (self.stop_told || self.fin || self.reset.is_some());
-        self.fin_delivered || self.reset_delivered || is_stopped
+        match self.stopped {
+            None => self.fin_delivered || self.reset_delivered,
+            Some(_) => self.reset_delivered && (self.stop_told || self.fin || self.reset.is_some()),
+        }
+    }
+
+    /// The RESET_STREAM that is to be sent; a STOP_SENDING is answered with one.
+    fn reset_to_send(&self) -> Option<Code> {
+        self.reset.or(self.stopped).filter(|_| !self.reset_delivered)
+    }
+
+    fn is_loaded(&self) -> bool {
+        let has_bytes = self.reset.is_none() && self.stopped.is_none() && !self.data.is_empty();
+        let has_end = self.reset.is_none() && self.stopped.is_none() && self.fin && !self.fin_delivered;
+        has_bytes || has_end || self.reset_to_send().is_some()
     }
 }
 
@@ -141,6 +154,8 @@ pub(crate) struct Cargo {
     pub(crate) bytes: Bytes,
     pub(crate) fin: bool,
     pub(crate) reset: Option<Code>,
+    /// The reset only answers a STOP_SENDING; the transport sends it by itself.
+    pub(crate) is_answer: bool,
 }
 
 /// The endpoint's other side: the network, or a scripted peer.
@@ -217,13 +232,8 @@ impl Wire {
 
     /// Streams with something to carry away.
     pub(crate) fn loaded(&self) -> Vec<StreamId> {
-        let is_loaded = |out: &Outbound| {
-            out.stopped.is_none()
-                && (!out.data.is_empty()
-                    || out.fin && !out.fin_delivered && out.reset.is_none()
-                    || out.reset.is_some() && !out.reset_delivered)
-        };
-        let loaded = self.streams.iter().filter(|(_, stream)| stream.outbound.as_ref().is_some_and(is_loaded));
+        let is_loaded = |stream: &Stream| stream.outbound.as_ref().is_some_and(Outbound::is_loaded);
+        let loaded = self.streams.iter().filter(|(_, stream)| is_loaded(stream));
         loaded.map(|(id, _)| *id).collect()
     }
 
@@ -233,9 +243,11 @@ impl Wire {
             return Cargo::default();
         };
         let mut cargo = Cargo::default();
-        if out.reset.is_some() {
+        if out.reset.is_some() || out.stopped.is_some() {
             out.data.clear();
-            cargo.reset = out.reset.filter(|_| !std::mem::replace(&mut out.reset_delivered, true));
+            cargo.reset = out.reset_to_send();
+            cargo.is_answer = out.reset.is_none();
+            out.reset_delivered = true;
         } else {
             cargo.bytes = out.data.split_to(max.min(out.data.len())).freeze();
             cargo.fin = out.fin && out.data.is_empty() && !out.fin_delivered;
@@ -250,6 +262,11 @@ impl Wire {
         self.refusals.get(&id).copied()
     }
 
+    /// Every STOP_SENDING the endpoint sent.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (StreamId, Code)> {
+        self.refusals.iter().map(|(id, code)| (*id, *code))
+    }
+
     /// How often the endpoint has given bytes to a stream.
     pub(crate) fn sends(&self, id: StreamId) -> usize {
         self.streams.get(&id).and_then(|stream| stream.outbound.as_ref()).map_or(0, |out| out.sends)
@@ -258,6 +275,11 @@ impl Wire {
     /// The priority the endpoint set for a stream.
     pub(crate) fn priority(&self, id: StreamId) -> Option<Priority> {
         self.streams.get(&id)?.priority
+    }
+
+    /// What is left of a stream, for a message.
+    pub(crate) fn describe(&self, id: StreamId) -> String {
+        format!("{:?}", self.streams.get(&id))
     }
 
     /// Streams that are not forgotten.
@@ -400,9 +422,8 @@ impl Transport for Wire {
         let window = self.rules.window;
         let out = self.outbound(id)?;
         // More than the window never comes at once, so that nobody may be left waiting for it.
-        let want = (want as u64).min(window.max(1));
-        if out.room() < want {
-            out.wants = Some(want);
+        if out.room() < want as u64 {
+            out.wants = Some((want as u64).min(window.max(1)));
         }
         Ok(out.room() as usize)
     }
@@ -412,6 +433,7 @@ impl Transport for Wire {
         let Some(out) = stream.outbound.as_mut().filter(|out| !out.is_over()) else { return };
         assert!(out.reset.is_none(), "stream {id} is reset twice");
         out.reset = Some(code);
+        self.collect(id);
     }
 
     fn stop_sending(&mut self, id: StreamId, code: Code) {

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cuts;
 mod h3spec;
 mod rfc9114_s10_limits;
 mod rfc9114_s4_cancellation;
@@ -16,3 +17,4 @@ mod rfc9204_streams;
 mod rfc9218;
 mod rfc9220;
 mod sending;
+mod simulation;
