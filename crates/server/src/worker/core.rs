@@ -62,6 +62,8 @@ pub(crate) struct Core {
     released: RefCell<Vec<At>>,
     /// Tasks that tasks have begun.
     spawned: RefCell<Vec<Task>>,
+    /// Requests that were reset, until who reads their body is told: the engine may have forgotten them by then.
+    resets: RefCell<BTreeMap<At, Code>>,
     /// Requests that wait for 100 (Continue) before their body comes (RFC 9110 §10.1.1).
     expecting: RefCell<BTreeSet<At>>,
     /// Requests whose tasks have come to their end.
@@ -87,6 +89,7 @@ impl Core {
             engine: RefCell::new(engine),
             wakers: RefCell::default(),
             released: RefCell::default(),
+            resets: RefCell::default(),
             spawned: RefCell::default(),
             expecting: RefCell::default(),
             ended: RefCell::default(),
@@ -184,6 +187,10 @@ impl Core {
             self.send_continue(at);
         }
         let read = self.engine.borrow_mut().poll_body(self.now(), at.connection, at.stream);
+        let read = match read {
+            BodyRead::Gone | BodyRead::Reset(_) => self.take_reset(at).map_or(read, BodyRead::Reset),
+            read => read,
+        };
         match read {
             BodyRead::Pending => {
                 self.wait(at, Awaits::Body, waker);
@@ -196,6 +203,15 @@ impl Core {
                 Poll::Ready(read)
             }
         }
+    }
+
+    /// The rest of a body that is still to be read does not come.
+    pub(crate) fn note_reset(&self, at: At, code: Code) {
+        self.resets.borrow_mut().insert(at, code);
+    }
+
+    fn take_reset(&self, at: At) -> Option<Code> {
+        if self.resets.borrow().is_empty() { None } else { self.resets.borrow_mut().remove(&at) }
     }
 
     pub(crate) fn expect_continue(&self, at: At) {
@@ -239,7 +255,7 @@ impl Core {
     }
 
     /// Wakes whoever waits at any stream of a connection that is gone.
-    pub(crate) fn wake_connection(&self, connection: ConnectionKey) {
+    fn wake_connection(&self, connection: ConnectionKey) {
         loop {
             let first = (At::connection(connection), Awaits::Connection);
             let next = self.wakers.borrow().range(first..).next().map(|(key, _)| *key);
@@ -248,6 +264,12 @@ impl Core {
                 _ => return,
             }
         }
+    }
+
+    /// A connection is gone: what was kept of its streams goes too, and whoever waits finds out.
+    pub(crate) fn end_connection(&self, connection: ConnectionKey) {
+        self.resets.borrow_mut().retain(|at, _| at.connection != connection);
+        self.wake_connection(connection);
     }
 
     /// Wakes everyone: the worker ends.
@@ -267,6 +289,7 @@ impl Core {
             let next = self.released.borrow_mut().pop();
             let Some(at) = next else { return };
             self.unwait(at, Awaits::Body);
+            self.take_reset(at);
             self.engine.borrow_mut().release_body(at.connection, at.stream);
         }
     }

@@ -257,6 +257,9 @@ impl Worker {
             HttpEvent::Writable(stream) => self.core.wake(at(stream), Awaits::Room),
             // The rest of the request does not come; whether that matters is the handler's to say when it reads.
             HttpEvent::Reset(stream, code) => {
+                if self.dispatch.is_some() {
+                    self.core.note_reset(at(stream), code);
+                }
                 self.core.client.borrow_mut().on_reset(at(stream), code);
                 self.core.wake(at(stream), Awaits::Head);
                 self.core.wake(at(stream), Awaits::Body);
@@ -315,7 +318,7 @@ impl Worker {
             self.executor.cancel(slot);
         }
         self.core.client.borrow_mut().on_closed(connection, closed);
-        self.core.wake_connection(connection);
+        self.core.end_connection(connection);
     }
 
     fn run_tasks(&mut self) {
