@@ -19,7 +19,8 @@ use http_body::{Body, Frame};
 use lorraine::certificate::certificate_sha256;
 use lorraine::client::{Connection, Connector, Interim, ResponseBody};
 use lorraine::{
-    BodyError, Certificates, Client, ClientError, Identity, RequestBody, Router, Server, ServerBuilder, Trust, WorkerReport,
+    BodyError, Certificates, Client, ClientError, Identity, RequestBody, Router, Server, ServerBuilder, Trust,
+    WorkerReport,
 };
 use lorraine_testkit::Certificate;
 use tower_service::Service;
