@@ -54,22 +54,30 @@ async def with_files(report: Report, server: Server) -> None:
     await client.close()
 
 
-# Each suite, and the command of `lorraine` that it runs against.
-SUITES: dict[str, tuple[str, Suite]] = {
-    "curl": ("demo", with_curl),
-    "aioquic": ("demo", with_aioquic),
-    "h3spec": ("demo", with_h3spec),
-    "files": ("serve", with_files),
-    "quic": ("demo", with_quic),
-    "chromium": ("demo", with_chromium),
+def site(_: Path) -> Path:
+    return SITE
+
+
+def site_with_large_file(scratch: Path) -> Path:
+    return browser.make_folder(scratch, SITE)
+
+
+# Each suite with the command of `lorraine` that it runs against, and what makes the folder that is served.
+SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
+    "curl": ("demo", site, with_curl),
+    "aioquic": ("demo", site, with_aioquic),
+    "h3spec": ("demo", site, with_h3spec),
+    "quic": ("demo", site, with_quic),
+    "files": ("serve", files.make_folder, with_files),
+    "chromium": ("demo", site_with_large_file, with_chromium),
 }
 
 
 async def run_suite(name: str, binary: Path, more: list[str]) -> Report:
-    command, suite = SUITES[name]
+    command, make_folder, suite = SUITES[name]
     report = Report(name)
     with tempfile.TemporaryDirectory(prefix="lorraine-interop-") as scratch:
-        folder = files.make_folder(Path(scratch)) if command == "serve" else SITE
+        folder = make_folder(Path(scratch))
         server = Server(binary, command, folder, Certificate(Path(scratch)), *more)
         with server:
             await suite(report, server)

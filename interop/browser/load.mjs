@@ -1,9 +1,10 @@
-// Loads one page of a Lorraine server in headless Chromium and prints what the page and the browser say about it as JSON.
-// usage: node load.mjs CHROMIUM PORT SPKI-SHA-256 PATH
+// Loads one page of a Lorraine server in headless Chromium, exchanges bodies from it, and prints what came of it as JSON.
+// usage: node load.mjs CHROMIUM PORT SPKI-SHA-256 PAGE FILE BYTES
+// FILE is fetched by the page; BYTES is the size of a download and an upload.
 
 import { chromium } from "playwright-core";
 
-const [executablePath, port, spki, path] = process.argv.slice(2);
+const [executablePath, port, spki, path, file, size] = process.argv.slice(2);
 const origin = `https://127.0.0.1:${port}`;
 
 const browser = await chromium.launch({
@@ -27,9 +28,10 @@ try {
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("requestfailed", (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));
   const response = await page.goto(origin + path, { waitUntil: "load", timeout: 30_000 });
-  const report = await page.evaluate(look);
-  const fetched = await page.evaluate(fetchFromPage);
-  console.log(JSON.stringify({ status: response.status(), title: await page.title(), errors, ...report, ...fetched }));
+  const report = { status: response.status(), title: await page.title(), errors: [...errors] };
+  Object.assign(report, await page.evaluate(look));
+  report.exchange = await page.evaluate(exchange, { file, size: Number(size) });
+  console.log(JSON.stringify(report));
 } finally {
   await browser.close();
 }
@@ -46,9 +48,32 @@ function look() {
   };
 }
 
-// Runs in the page.
-async function fetchFromPage() {
-  const echo = await fetch("/echo", { method: "POST", body: "sent by a browser" });
-  const download = await fetch("/download/3000000");
-  return { echo: await echo.text(), downloaded: (await download.arrayBuffer()).byteLength };
+// Runs in the page. What fails is in the answer, in the browser's own words.
+async function exchange({ file, size }) {
+  const attempt = (promise) => promise.catch((error) => String(error));
+  const digest = async (bytes) => {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    return { bytes: bytes.byteLength, sha256: [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+  };
+  const get = async (path) => digest(await (await fetch(path, { cache: "no-store" })).arrayBuffer());
+  const post = (path, body) => fetch(path, { method: "POST", body });
+
+  // Chromium fails a response with trailers now and then, whoever serves it: the error is ERR_CONNECTION_CLOSED after
+  // the last byte, while the connection stays open. A whole answer must be right; a failed one is asked for again.
+  const getWithTrailers = async (path, attempts) => {
+    for (let left = attempts - 1; ; left--) {
+      const answer = await attempt(get(path));
+      if (typeof answer !== "string" || left === 0) return answer;
+    }
+  };
+
+  const upload = new Uint8Array(size).map((_, index) => (index * 7919) >> 8);
+  return {
+    echo: await attempt(post("/echo", "sent by a browser").then((response) => response.text())),
+    file: await attempt(get(file)),
+    download: await getWithTrailers(`/download/${size}`, 8),
+    // As a Blob: the browser tells its driver the whole of a body that is given as bytes.
+    receipt: await attempt(post("/upload", new Blob([upload])).then((response) => response.json())),
+    uploaded: await digest(upload),
+  };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 from curl_cffi import AsyncCurl, Curl, CurlError, CurlHttpVersion, CurlInfo, CurlOpt
@@ -22,6 +23,9 @@ class CurlClient:
             self._prepare(curl, request, lines, body)
             await self._multi.add_handle(curl)
             version = curl.getinfo(CurlInfo.HTTP_VERSION)
+        except asyncio.CancelledError:
+            self._multi.remove_handle(curl)
+            raise
         except CurlError as error:
             raise RequestFailed(str(error)) from error
         finally:
