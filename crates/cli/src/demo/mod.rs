@@ -29,7 +29,7 @@ pub(crate) fn routes(dir: &Path) -> Result<RouterService, Box<dyn std::error::Er
         .get("/slow/:ms", async |request: Request| {
             let wait = number(&request, "ms").map(Duration::from_millis)?;
             tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
-            Ok::<_, Response>(format!("waited {} ms\n", wait.as_millis()))
+            Ok::<_, NoNumber>(format!("waited {} ms\n", wait.as_millis()))
         })
         .get("/panic", panic)
         .build()?)
@@ -84,10 +84,16 @@ async fn panic(_: Request) -> &'static str {
     panic!("/panic was asked for")
 }
 
-fn number(request: &Request, name: &str) -> Result<u64, Response> {
-    let text = request.param(name).unwrap_or_default();
-    text.parse().map_err(|_| {
-        let sentence = format!("{name} must be a whole number from 0 to {}\n", u64::MAX);
+/// A parameter that is none of the numbers it may be.
+struct NoNumber(&'static str);
+
+impl IntoResponse for NoNumber {
+    fn into_response(self) -> Response {
+        let sentence = format!("{} must be a whole number from 0 to {}\n", self.0, u64::MAX);
         (StatusCode::BAD_REQUEST, sentence).into_response()
-    })
+    }
+}
+
+fn number(request: &Request, name: &'static str) -> Result<u64, NoNumber> {
+    request.param(name).unwrap_or_default().parse().map_err(|_| NoNumber(name))
 }

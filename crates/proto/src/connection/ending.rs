@@ -65,13 +65,13 @@ impl Connection {
         t: &mut impl Transport,
     ) -> Result<(), ConnectionFault> {
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        let (told, waiting, released) = (stream.told, stream.recv.waiting, stream.recv.released);
+        let (told, waiting) = (stream.told, stream.recv.waiting);
         let cut_off = !stream.send.is_done();
         let outcome = if cut_off { self.count_cut_off(id) } else { Ok(()) };
         match error {
             RecvError::Reset(code) => {
                 self.end_receiving(id, RecvState::Reset(code));
-                if told && !reading && !released {
+                if told && !reading {
                     self.events.push_back(Event::Reset(id, code));
                 }
             }

@@ -20,6 +20,9 @@ use super::executor::Task;
 use super::shared::Shared;
 use crate::client::ClientState;
 
+/// Resets kept for readers; past it the oldest connection's readers hear that the request is gone.
+const RESETS_MAX: usize = 1024;
+
 /// One request stream of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct At {
@@ -207,7 +210,12 @@ impl Core {
 
     /// The rest of a body that is still to be read does not come.
     pub(crate) fn note_reset(&self, at: At, code: Code) {
-        self.resets.borrow_mut().insert(at, code);
+        let mut resets = self.resets.borrow_mut();
+        // Some are of bodies that nobody reads any more.
+        if resets.len() >= RESETS_MAX {
+            resets.pop_first();
+        }
+        resets.insert(at, code);
     }
 
     fn take_reset(&self, at: At) -> Option<Code> {
