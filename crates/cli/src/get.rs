@@ -120,11 +120,19 @@ impl Sink {
 
     fn write_fields(&mut self, fields: &HeaderMap) -> io::Result<()> {
         for (name, value) in fields {
-            // What a server sends may go to a terminal.
-            writeln!(self.0, "{name}: {}", value.as_bytes().escape_ascii())?;
+            writeln!(self.0, "{name}: {}", printable(value.as_bytes()))?;
         }
         Ok(())
     }
+}
+
+/// A value as it stands, but for the bytes that could make a terminal do something.
+fn printable(value: &[u8]) -> String {
+    let escape = |&byte: &u8| match byte {
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => byte.escape_ascii().to_string(),
+    };
+    value.iter().map(escape).collect()
 }
 
 /// The body of a request: from the command line, a file or standard input, read as the server takes it.
