@@ -100,8 +100,7 @@ pub(crate) enum Retry {
 
 #[derive(Debug, Group)]
 pub(crate) struct GetArgs {
-    /// https://HOST[:PORT]/PATH
-    #[arg(required = true)]
+    #[arg(required = true, help = "https://HOST[:PORT]/PATH")]
     pub(crate) urls: Vec<String>,
     /// Method; GET, or POST with -d
     #[arg(short = 'X', long, value_name = "METHOD")]
