@@ -31,7 +31,12 @@ impl Budget {
     }
 
     /// A request began.
-    pub(crate) fn request(&mut self) {
+    pub(crate) fn request(&mut self, limits: &Limits) {
+        // Half is forgotten now and then, so that a good past is no credit for an attack.
+        if self.requests >= limits.reset_floor.saturating_mul(2) {
+            self.requests /= 2;
+            self.cut_off /= 2;
+        }
         self.requests += 1;
     }
 
@@ -73,18 +78,32 @@ mod tests {
         let limits = Limits::default();
         let mut budget = Budget::default();
         for _ in 0..limits.reset_floor - 1 {
-            budget.request();
+            budget.request(&limits);
             assert_eq!(budget.cut_off(&limits), Ok(()));
         }
-        budget.request();
+        budget.request(&limits);
         assert!(budget.cut_off(&limits).is_err());
 
         let mut honest = Budget::default();
         for n in 0..10_000 {
-            honest.request();
+            honest.request(&limits);
             if n % 2 == 1 {
                 assert_eq!(honest.cut_off(&limits), Ok(()));
             }
         }
+    }
+
+    #[test]
+    fn a_good_past_is_no_credit_for_an_attack() {
+        let limits = Limits::default();
+        let mut budget = Budget::default();
+        for _ in 0..1_000_000 {
+            budget.request(&limits);
+        }
+        let attack = (0..2000).find(|_| {
+            budget.request(&limits);
+            budget.cut_off(&limits).is_err()
+        });
+        assert!(attack.is_some_and(|requests| requests < 1000), "{attack:?}");
     }
 }

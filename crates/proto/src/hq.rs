@@ -8,6 +8,7 @@ use http::{Method, Uri, Version};
 
 use crate::connection::Sent;
 use crate::event::Event;
+use crate::request_ids::RequestIds;
 use crate::transport::{Received, SendError, Transport};
 use crate::types::{Code, StreamId};
 
@@ -17,6 +18,8 @@ const LINE_LIMIT: usize = 8 * 1024;
 /// The server's side of an `hq-interop` connection.
 #[derive(Debug, Default)]
 pub struct Connection {
+    /// Requests seen; none of them is told twice.
+    ids: RequestIds,
     streams: HashMap<StreamId, Stream, foldhash::fast::RandomState>,
     events: VecDeque<Event>,
 }
@@ -25,6 +28,8 @@ pub struct Connection {
 struct Stream {
     line: BytesMut,
     told: bool,
+    /// The transport has given the last byte, or a reset.
+    ended: bool,
     /// The application waits for `Event::Writable`.
     waiting: bool,
 }
@@ -35,27 +40,36 @@ impl Connection {
         if !id.is_request() {
             return t.stop_sending(id, Code::H3_STREAM_CREATION_ERROR);
         }
-        loop {
-            let stream = self.streams.entry(id).or_default();
-            let Ok(read) = t.recv(id, &mut stream.line, LINE_LIMIT) else { return self.refuse(id, t) };
-            let Some(Received { fin, .. }) = read else { return };
-            if stream.told {
-                // The request was whole before; what follows it has no meaning.
-                stream.line.clear();
-            } else if fin || stream.line.contains(&b'\n') {
-                match parse_line(&stream.line) {
-                    Some(parts) => {
-                        stream.told = true;
-                        self.events.push_back(Event::Request { stream: id, parts: Box::new(parts), end: true });
-                    }
-                    None => return self.refuse(id, t),
-                }
-            } else if stream.line.len() >= LINE_LIMIT {
-                return self.refuse(id, t);
-            }
-            if fin {
+        if !self.streams.contains_key(&id) {
+            if !self.ids.admit(id) {
                 return;
             }
+            self.streams.insert(id, Stream::default());
+        }
+        while let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.ended) {
+            match t.recv(id, &mut stream.line, LINE_LIMIT) {
+                Ok(None | Some(Received { len: 0, fin: false })) => return,
+                Ok(Some(Received { fin, .. })) => stream.ended = fin,
+                // A request that was told was whole: it is answered all the same.
+                Err(_) if stream.told => stream.ended = true,
+                Err(_) => return self.refuse(id, t),
+            }
+            self.read_line(id, t);
+        }
+    }
+
+    fn read_line(&mut self, id: StreamId, t: &mut impl Transport) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.told {
+            // What follows the request has no meaning.
+            stream.line.clear();
+        } else if stream.ended || stream.line.contains(&b'\n') {
+            let Some(parts) = parse_line(&stream.line) else { return self.refuse(id, t) };
+            stream.told = true;
+            stream.line = BytesMut::new();
+            self.events.push_back(Event::Request { stream: id, parts: Box::new(parts), end: true });
+        } else if stream.line.len() >= LINE_LIMIT {
+            self.refuse(id, t);
         }
     }
 
@@ -66,9 +80,12 @@ impl Connection {
             Ok(_) if std::mem::take(&mut stream.waiting) => self.events.push_back(Event::Writable(id)),
             Ok(_) => {}
             Err(error) => {
-                let told = self.streams.remove(&id).is_some_and(|stream| stream.told);
-                if let (true, SendError::Stopped(code)) = (told, error) {
-                    self.events.push_back(Event::Stopped(id, code));
+                let Some(stream) = self.streams.remove(&id) else { return };
+                match error {
+                    SendError::Stopped(code) if stream.told => self.events.push_back(Event::Stopped(id, code)),
+                    // Who waits for room finds out when trying again.
+                    SendError::Gone if stream.waiting => self.events.push_back(Event::Writable(id)),
+                    _ => {}
                 }
             }
         }

@@ -55,8 +55,11 @@ impl Connection {
         let Some(stream) = self.streams.get(&id) else { return Ok(()) };
         let end = stream.recv.is_used_up();
         let more = self.on_head(now, id, end, t)?;
+        if !more {
+            return self.judge_next(id);
+        }
         // What came while the section waited was left in the transport, which will not say so again.
-        if more { self.read_head(now, id, t) } else { Ok(()) }
+        self.read_head(now, id, t)
     }
 
     fn resume_trailers(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {

@@ -62,7 +62,7 @@ impl Connection {
             self.counters.requests_rejected += 1;
             return false;
         }
-        self.budget.request();
+        self.budget.request(&self.config.limits);
         self.streams.insert(id, Stream::new());
         true
     }
@@ -79,8 +79,9 @@ impl Connection {
         let shared = own.is_none();
         let mut buf = own.unwrap_or_else(|| std::mem::take(&mut self.scratch.read));
         let outcome = self.read_head_into(now, id, t, &mut buf);
-        let kept = self.streams.get_mut(&id).filter(|stream| !buf.is_empty() && stream.recv.keeps_bytes());
-        if let Some(stream) = kept {
+        if !buf.is_empty()
+            && let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.recv.keeps_bytes())
+        {
             stream.recv.pending = if shared { BytesMut::from(&buf[..]) } else { std::mem::take(&mut buf) };
         }
         if shared {
@@ -189,9 +190,8 @@ impl Connection {
                 buf.advance(len);
                 let end = buf.is_empty() && self.streams.get(&id).is_some_and(|stream| stream.recv.fin);
                 let more = self.on_head(now, id, end, t)?;
-                if !more && !buf.is_empty() {
-                    // A frame that must not follow is found here, even if nobody reads the body.
-                    scan(buf, RecvState::Body, self.role, self.config.limits.field_section_size)?;
+                if !more {
+                    judge_frame(buf, self.role)?;
                 }
                 Ok(more)
             }
@@ -206,6 +206,11 @@ impl Connection {
             Err(DecodeError::Section(_)) => self.refuse_large_head(id, t).map(|()| false),
             Err(DecodeError::Connection(fault)) => Err(fault.into()),
         }
+    }
+
+    /// As in [`on_head_section`](Self::on_head_section), for a head that had to wait.
+    pub(super) fn judge_next(&self, id: StreamId) -> Result<(), ConnectionFault> {
+        self.streams.get(&id).map_or(Ok(()), |stream| judge_frame(&stream.recv.pending, self.role))
     }
 
     /// The fields of a head are in `scratch.fields`. Whether another head follows: after an interim response.
@@ -226,7 +231,9 @@ impl Connection {
                 Ok(true)
             }
             Ok(false) => {
-                self.sweep(id);
+                if end {
+                    self.sweep(id);
+                }
                 Ok(false)
             }
             Err(fault) => {
@@ -282,4 +289,9 @@ impl Connection {
         }
         Ok(interim)
     }
+}
+
+/// Finds a frame that must not follow the head, even if nobody reads the body.
+fn judge_frame(bytes: &[u8], role: Role) -> Result<(), ConnectionFault> {
+    scan(bytes, RecvState::Body, role, 0).map(drop)
 }

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::fault::ConnectionFault;
 use crate::frame::{self, FrameHeader};
 use crate::message::{self, BodyLength, OutField, Protocol, RequestKind, SendFault};
+use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::types::StreamId;
 
@@ -46,7 +47,7 @@ impl Connection {
     ) -> Result<(StreamId, Sent), RequestError> {
         message::check_request(parts)?;
         self.check_protocol(parts)?;
-        self.check_size(message::request_fields(parts))?;
+        check_size(self.peer_settings.as_ref(), message::request_fields(parts))?;
         // RFC 9114 §5.2: no new requests after GOAWAY.
         if self.goaway.received.is_some() {
             return Err(RequestError::GoingAway);
@@ -77,7 +78,7 @@ impl Connection {
         end: bool,
         t: &mut impl Transport,
     ) -> Result<Sent, SendFault> {
-        let Some(stream) = self.streams.get(&id) else { return Ok(Sent::Gone) };
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Sent::Gone) };
         let kind = stream.kind;
         message::check_response(parts, kind)?;
         match stream.send.state {
@@ -85,8 +86,7 @@ impl Connection {
             SendState::Body | SendState::Ending => return Err(SendFault::SecondResponse),
             SendState::Done => return Ok(Sent::Gone),
         }
-        self.check_size(message::response_fields(parts, kind))?;
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Sent::Gone) };
+        check_size(self.peer_settings.as_ref(), message::response_fields(parts, kind))?;
         if parts.status.is_informational() {
             if end || !body.is_empty() {
                 return Err(SendFault::BodyBeforeHead);
@@ -151,7 +151,7 @@ impl Connection {
         t: &mut impl Transport,
     ) -> Result<Sent, SendFault> {
         message::check_trailers(trailers)?;
-        self.check_size(message::trailer_fields(trailers))?;
+        check_size(self.peer_settings.as_ref(), message::trailer_fields(trailers))?;
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(Sent::Gone) };
         match stream.send.state {
             SendState::AwaitingHead => return Err(SendFault::BodyBeforeHead),
@@ -231,16 +231,14 @@ impl Connection {
             _ => Ok(()),
         }
     }
+}
 
-    /// RFC 9114 §4.2.2: a field section beyond the peer's limit should not be sent.
-    fn check_size<'a>(&self, fields: impl Iterator<Item = OutField<'a>>) -> Result<(), SendFault> {
-        let Some(limit) = self.peer_settings.and_then(|settings| settings.max_field_section_size) else {
-            return Ok(());
-        };
-        let size: usize = fields.map(|field| field.name.as_str().len() + field.value.len() + 32).sum();
-        if size as u64 > limit {
-            return Err(SendFault::FieldSectionTooLarge { size: size as u64, limit });
-        }
-        Ok(())
+/// RFC 9114 §4.2.2: a field section beyond the peer's limit should not be sent.
+fn check_size<'a>(peer: Option<&Settings>, fields: impl Iterator<Item = OutField<'a>>) -> Result<(), SendFault> {
+    let Some(limit) = peer.and_then(|settings| settings.max_field_section_size) else { return Ok(()) };
+    let size: usize = fields.map(|field| field.name.as_str().len() + field.value.len() + 32).sum();
+    if size as u64 > limit {
+        return Err(SendFault::FieldSectionTooLarge { size: size as u64, limit });
     }
+    Ok(())
 }

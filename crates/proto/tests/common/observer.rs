@@ -1,7 +1,7 @@
 //! Feeds a connection whatever bytes on whatever streams, in pieces of any size, and writes down what came of it.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use lorraine_proto::{BodyRead, Code, Config, Connection, ConnectionFault, Event, Role, StreamId};
@@ -15,6 +15,8 @@ pub(crate) enum Act {
     Send(StreamId, Vec<u8>, bool),
     Reset(StreamId, Code),
     Stop(StreamId, Code),
+    /// Time passes.
+    Wait(Duration),
 }
 
 /// How the bytes of an [`Act`] reach the connection.
@@ -69,7 +71,8 @@ pub(crate) fn observe(role: Role, config: Config, requests: usize, acts: &[Act],
 impl Observer {
     /// A client begins with so many requests.
     pub(crate) fn new(role: Role, config: Config, requests: usize) -> Self {
-        let mut wire = Wire::new(role, Rules::default());
+        // A reset that hides behind unread bytes is found at another time, depending on the pieces.
+        let mut wire = Wire::new(role, Rules { hides_resets: false, ..Rules::default() });
         let mut conn = Connection::new(role, config);
         conn.handle_established(&mut wire).expect("the peer has said nothing yet");
         if role == Role::Client {
@@ -81,7 +84,9 @@ impl Observer {
                 conn.request(&request.into_parts().0, &mut Bytes::new(), end, &mut wire).expect("a good request");
             }
         }
-        Self { conn, wire, now: Instant::now(), trace: Trace::default() }
+        let mut observer = Self { conn, wire, now: Instant::now(), trace: Trace::default() };
+        observer.turn();
+        observer
     }
 
     fn perform(&mut self, act: &Act, n: usize, pieces: Pieces) {
@@ -107,6 +112,13 @@ impl Observer {
             }
             Act::Stop(id, code) => {
                 self.wire.deliver_stop(*id, *code);
+                self.turn();
+            }
+            Act::Wait(time) => {
+                self.now += *time;
+                let outcome = self.conn.handle_timeout(self.now, &mut self.wire);
+                self.note(outcome);
+                self.drain_events();
                 self.turn();
             }
         }

@@ -3,7 +3,7 @@
 //! - A stream is reported readable once, when it goes from nothing to read to something: bytes, an end or a reset.
 //!   Where [`Rules::reports_again`] is on, also after a read that left something; an end that came alone is left so.
 //! - A stream is reported writable when it is made, and once after `send` or `capacity` fell short; a STOP_SENDING too.
-//! - A reset throws away what was not read. A stream that has ended both ways is forgotten.
+//! - A reset throws away what was not read, and is not reported if there was something. A stream that has ended both ways is forgotten.
 //!
 //! Writing after an end or a reset of our own, and handling an unread stream as if it were over, are mistakes that
 //! panic here.
@@ -25,11 +25,20 @@ pub(crate) struct Rules {
     pub(crate) bidi_streams: u64,
     /// Whether a stream is reported again after a read that left something, as quiche does with incremental ones.
     pub(crate) reports_again: bool,
+    /// Whether a reset is not told while there are bytes to be read, as with quiche.
+    pub(crate) hides_resets: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { piece: usize::MAX, window: 1 << 30, uni_streams: 100, bidi_streams: 100, reports_again: true }
+        Self {
+            piece: usize::MAX,
+            window: 1 << 30,
+            uni_streams: 100,
+            bidi_streams: 100,
+            reports_again: true,
+            hides_resets: true,
+        }
     }
 }
 
@@ -195,11 +204,12 @@ impl Wire {
 
     /// RESET_STREAM arrives.
     pub(crate) fn deliver_reset(&mut self, id: StreamId, code: Code) {
+        let hides = self.rules.hides_resets;
         let Some(inbound) = self.inbound(id) else { return };
         if inbound.reset.is_some() || inbound.fin_read {
             return;
         }
-        let was_readable = inbound.is_readable();
+        let was_readable = inbound.is_readable() && hides;
         inbound.consumed += inbound.data.len() as u64;
         inbound.data.clear();
         inbound.reset = Some(code);

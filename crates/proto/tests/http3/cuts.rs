@@ -1,5 +1,7 @@
 //! Whole transcripts, cut anywhere: the events are the same.
 
+use std::time::Duration;
+
 use lorraine_proto::{Code, Config, ConnectionFault, Role};
 
 use crate::common::frames::{
@@ -134,11 +136,16 @@ fn sections_that_wait() {
         control(&[]),
         send(0, &[&dynamic(POST), &data(b"body")], true),
         send(4, &[&headers(POST), &data(b"x"), &dynamic(&[])], true),
+        Act::Wait(Duration::from_secs(4)),
+        send(12, &[&frame(HEADERS, &[&[0x03, 0x00], &section(GET)[2..], &[0x80]].concat())], true),
         send(6, &[&hex("02 3fe11f 41 78 01 79")], false),
         send(8, &[&dynamic(GET)], true),
+        Act::Wait(Duration::from_secs(5)),
     ];
-    let trace = uncut(Role::Server, &acts);
-    assert_eq!((trace.fault, trace.streams.len()), (None, 3));
+    let mut trace = uncut(Role::Server, &acts);
+    assert_eq!((trace.fault, trace.streams.len()), (None, 4));
+    let late = trace.streams.remove(&id(12)).unwrap();
+    assert_eq!(late.reset, Some(Code::H3_REQUEST_REJECTED), "its entry never came");
     assert!(trace.streams.values().all(|told| told.end.as_deref() == Some("end")), "{:?}", trace.streams);
 }
 

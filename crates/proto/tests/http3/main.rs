@@ -1,10 +1,12 @@
 //! Connections against a scripted peer, and against each other.
+#![cfg(test)]
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod cuts;
 mod h3spec;
+mod hq;
 mod rfc9114_s10_limits;
 mod rfc9114_s4_cancellation;
 mod rfc9114_s4_requests;

@@ -34,6 +34,17 @@ fn a_header_section_of_exactly_the_limit_is_served_and_one_byte_more_gets_431() 
 }
 
 #[test]
+fn a_header_section_of_any_declared_length_gets_431_before_it_came() {
+    for len in [LIMIT as u64 + 1, 1 << 20, (1 << 62) - 1] {
+        let mut peer = Script::server();
+        peer.send(0, &[varints(&[HEADERS, len]), vec![0; 10]].concat());
+        peer.expect_silence();
+        assert_eq!((peer.message(0).heads.len(), peer.stop_code(0)), (1, Some(Code::H3_NO_ERROR)));
+        assert_eq!(peer.conn.active_requests(), 0);
+    }
+}
+
+#[test]
 fn the_hundredth_field_is_served_and_the_next_gets_431() {
     for (extra, heads) in [(96, 0), (97, 1)] {
         let mut peer = Script::server();

@@ -76,8 +76,9 @@ impl Simulation {
         let window = random.pick(&[1, 20, 1000, 1500, 70_000]);
         let client = (config(&mut random), rules(&mut random, window));
         let server = (config(&mut random), rules(&mut random, window));
-        let is_slow =
-            |(config, rules): &(Config, Rules)| rules.piece < 100 || rules.window < 100 || config.limits.body_read_size < 100;
+        let is_slow = |(config, rules): &(Config, Rules)| {
+            rules.piece < 100 || rules.window < 100 || config.limits.body_read_size < 100
+        };
         let small = is_slow(&client) || is_slow(&server);
         Self {
             pair: Pair::new(client, server),
@@ -202,10 +203,8 @@ impl Simulation {
                 peers_plan.check_request(&parts);
                 own.reader.on_head(end, peers_plan);
             }
-            Event::Response { parts, end, .. } => {
-                if peers_plan.check_response(&parts) {
-                    own.reader.on_head(end, peers_plan);
-                }
+            Event::Response { parts, end, .. } if peers_plan.check_response(&parts) => {
+                own.reader.on_head(end, peers_plan);
             }
             Event::Readable(_) => own.reader.waiting = false,
             Event::Writable(_) => own.writer.waiting = false,
@@ -263,7 +262,8 @@ impl Simulation {
     fn check_the_end(&mut self) {
         let mut idle = 0;
         while idle < 50 {
-            let moved = self.pair.carry(&mut self.random, Role::Client) | self.pair.carry(&mut self.random, Role::Server);
+            let moved =
+                self.pair.carry(&mut self.random, Role::Client) | self.pair.carry(&mut self.random, Role::Server);
             idle = if moved { 0 } else { idle + 1 };
             self.pair.credit();
             self.turn(Role::Client);
