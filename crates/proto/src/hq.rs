@@ -159,8 +159,10 @@ impl Connection {
     }
 
     fn refuse(&mut self, id: StreamId, t: &mut impl Transport) {
-        self.streams.remove(&id);
-        t.stop_sending(id, Code::H3_REQUEST_CANCELLED);
+        let Some(stream) = self.streams.remove(&id) else { return };
+        if !stream.ended {
+            t.stop_sending(id, Code::H3_REQUEST_CANCELLED);
+        }
         t.reset(id, Code::H3_REQUEST_CANCELLED);
     }
 }

@@ -43,7 +43,7 @@ impl Connection {
         }
         match self.role {
             Role::Client => self.stop_sending(id, Code::H3_REQUEST_CANCELLED, t),
-            Role::Server if stream.recv.fin || stream.send.is_done() => self.stop_sending(id, Code::H3_NO_ERROR, t),
+            Role::Server if stream.send.is_done() => self.stop_sending(id, Code::H3_NO_ERROR, t),
             Role::Server => {
                 self.abandon_sections(id);
                 if let Some(stream) = self.streams.get_mut(&id) {
@@ -154,7 +154,7 @@ impl Connection {
         self.abandon_sections(id);
         let Some(stream) = self.streams.remove(&id) else { return Ok(()) };
         let code = self.code_of(fault, &stream);
-        if !stream.recv.fin && !stream.recv.state.is_over() {
+        if !stream.recv.fin {
             t.stop_sending(id, code);
         }
         if !stream.send.is_done() {

@@ -178,7 +178,7 @@ impl Connection {
         }
         stream.send.on_room();
         let sent = stream.send.flush(id, t);
-        if sent != Sent::Blocked && std::mem::take(&mut stream.send.waiting) && stream.told {
+        if sent != Sent::Blocked && std::mem::take(&mut stream.send.waiting) {
             self.events.push_back(Event::Writable(id));
         }
         if sent != Sent::Blocked {

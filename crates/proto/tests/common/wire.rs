@@ -448,7 +448,8 @@ impl Transport for Wire {
 
     fn stop_sending(&mut self, id: StreamId, code: Code) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Some(inbound) = stream.inbound.as_mut().filter(|inbound| !inbound.is_over()) else { return };
+        let Some(inbound) = stream.inbound.as_mut() else { return };
+        assert!(!inbound.fin_read, "stream {id} is stopped after its end was read");
         assert!(inbound.refused.is_none(), "stream {id} is stopped twice");
         inbound.refused = Some(code);
         self.refusals.insert(id, code);

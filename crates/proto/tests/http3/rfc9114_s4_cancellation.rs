@@ -183,6 +183,18 @@ fn a_released_body_that_has_ended_is_not_stopped() {
 }
 
 #[test]
+fn a_released_body_is_not_judged() {
+    let mut peer = Script::server();
+    peer.send(0, &frames::headers_with(POST, &[("content-length", "10")]));
+    peer.expect_request(0);
+    peer.release(0);
+    peer.end(0);
+    peer.expect_silence();
+    assert_eq!(peer.respond(0, 413, b"", true), Ok(Sent::All));
+    assert_eq!((peer.reset_code(0), peer.conn.active_requests()), (None, 0));
+}
+
+#[test]
 fn more_of_a_released_body_is_neither_told_nor_read() {
     let mut peer = uploading();
     peer.release(0);
@@ -309,6 +321,37 @@ fn rapid_resets_close_the_connection_wherever_they_strike() {
         assert!(matches!(peer.fault(), ConnectionFault::ExcessiveLoad(_)));
         assert_eq!(peer.fault().code(), Code::H3_EXCESSIVE_LOAD);
     }
+}
+
+#[test]
+fn a_request_taken_back_both_ways_counts_once() {
+    let mut peer = Script::server();
+    for n in 0..1500 {
+        peer.send(4 * n, &headers(POST));
+        peer.expect_request(4 * n);
+        // Two in five: fewer than half.
+        if n % 5 < 2 {
+            peer.reset(4 * n, CANCELLED);
+            peer.expect_reset(4 * n);
+            peer.stop(4 * n, CANCELLED);
+            peer.expect_stopped(4 * n);
+        } else {
+            peer.respond(4 * n, 200, b"ok", true).unwrap();
+        }
+    }
+    peer.expect_silence();
+}
+
+#[test]
+fn a_server_may_reset_as_much_as_it_likes() {
+    let mut peer = Script::client();
+    peer.wire.rules.bidi_streams = 2000;
+    for n in 0..1000 {
+        peer.request("GET", b"", true).unwrap();
+        peer.reset(4 * n, Code::H3_REQUEST_REJECTED);
+        peer.expect_reset(4 * n);
+    }
+    peer.expect_silence();
 }
 
 #[test]

@@ -280,6 +280,18 @@ fn a_body_that_ends_inside_a_frame_is_a_frame_error() {
 }
 
 #[test]
+fn a_cut_frame_outweighs_a_content_length() {
+    let mut peer = Script::server();
+    peer.send(0, &[&post_of("10")[..], &frames::varints(&[DATA, 10]), b"01234"].concat());
+    peer.expect_request(0);
+    assert_eq!(peer.drain(0), (b"01234".to_vec(), BodyRead::Pending));
+    peer.end(0);
+    peer.expect_readable(0);
+    peer.poll(0);
+    assert_eq!(peer.fault(), ConnectionFault::FrameCut);
+}
+
+#[test]
 fn cookie_crumbs_reach_the_application_as_one_line() {
     let mut peer = Script::server();
     peer.send_end(0, &headers_with(GET, &[("cookie", "a=1"), ("cookie", "b=2")]));

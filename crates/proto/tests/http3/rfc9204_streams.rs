@@ -107,6 +107,15 @@ fn an_end_that_came_alone_meanwhile_is_found_by_the_reader() {
 }
 
 #[test]
+fn a_frame_that_must_not_follow_a_head_that_waits_is_found_when_it_goes_on() {
+    let mut peer = server();
+    peer.send(0, &[dynamic_headers(POST), frame(frames::GOAWAY, &[0])].concat());
+    peer.expect_silence();
+    peer.send(ENCODER, &hex(INSERT));
+    assert_eq!(peer.fault().code(), Code::H3_FRAME_UNEXPECTED);
+}
+
+#[test]
 fn more_blocked_streams_than_promised_are_decompression_failed() {
     let mut peer = server();
     for n in 0..16 {
@@ -315,11 +324,13 @@ fn a_message_read_to_its_last_section_is_not_cancelled() {
     peer.send_end(0, &headers(GET));
     peer.send(4, &[headers(POST), headers(&[("a", "b")])].concat());
     peer.send_end(8, &headers(POST));
-    peer.expect_request(0);
-    peer.expect_request(4);
-    peer.expect_request(8);
+    peer.send(12, &headers(POST));
+    peer.end(12);
+    for stream in [0, 4, 8, 12] {
+        peer.expect_request(stream);
+    }
     assert!(matches!(peer.poll(4), BodyRead::Trailers(_)));
-    for stream in [0, 4, 8] {
+    for stream in [0, 4, 8, 12] {
         peer.release(stream);
         peer.respond(stream, 200, b"", true).unwrap();
     }

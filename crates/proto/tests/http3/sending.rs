@@ -184,6 +184,18 @@ fn room_is_polled_without_anything_to_send() {
 }
 
 #[test]
+fn a_stream_reported_writable_without_room_begins_nothing() {
+    let mut peer = asked(5);
+    peer.respond(0, 200, b"", false).unwrap();
+    assert_eq!(peer.heard(0).len(), 5);
+    peer.conn.handle_writable(id(0), &mut peer.wire).unwrap();
+    assert_eq!(peer.conn.poll_room(id(0), &mut peer.wire), Sent::Blocked);
+    let sends = peer.wire.sends(id(0));
+    assert_eq!(peer.send_data(0, &mut Bytes::from_static(b"x"), false), Ok(Sent::Blocked));
+    assert_eq!(peer.wire.sends(id(0)), sends);
+}
+
+#[test]
 fn a_message_that_has_its_end_takes_nothing_more_even_while_it_waits() {
     let mut peer = asked(0);
     assert_eq!(peer.respond(0, 200, b"all", true), Ok(Sent::All));
