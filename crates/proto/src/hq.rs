@@ -6,8 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, Uri, Version};
 
+use crate::budget::Budget;
+use crate::config::Limits;
 use crate::connection::Sent;
 use crate::event::Event;
+use crate::fault::ConnectionFault;
 use crate::request_ids::RequestIds;
 use crate::transport::{Received, SendError, Transport};
 use crate::types::{Code, StreamId};
@@ -22,6 +25,9 @@ pub struct Connection {
     ids: RequestIds,
     streams: HashMap<StreamId, Stream, foldhash::fast::RandomState>,
     events: VecDeque<Event>,
+    /// Against requests that are taken back as soon as they are made.
+    budget: Budget,
+    limits: Limits,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +73,7 @@ impl Connection {
             let Some(parts) = parse_line(&stream.line) else { return self.refuse(id, t) };
             stream.told = true;
             stream.line = BytesMut::new();
+            self.budget.request(&self.limits);
             self.events.push_back(Event::Request { stream: id, parts: Box::new(parts), end: true });
         } else if stream.line.len() >= LINE_LIMIT {
             self.refuse(id, t);
@@ -74,29 +81,37 @@ impl Connection {
     }
 
     /// Stream `id` has room again, or was stopped.
-    pub fn handle_writable(&mut self, id: StreamId, t: &mut impl Transport) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+    ///
+    /// # Errors
+    /// Too many requests were taken back: the connection must be closed.
+    pub fn handle_writable(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         match t.capacity(id, 0) {
             Ok(_) if std::mem::take(&mut stream.waiting) => self.events.push_back(Event::Writable(id)),
             Ok(_) => {}
             Err(error) => {
-                let Some(stream) = self.streams.remove(&id) else { return };
+                let Some(stream) = self.forget(id, t) else { return Ok(()) };
                 match error {
-                    SendError::Stopped(code) if stream.told => self.events.push_back(Event::Stopped(id, code)),
+                    SendError::Stopped(code) if stream.told => {
+                        self.events.push_back(Event::Stopped(id, code));
+                        return self.budget.cut_off(&self.limits);
+                    }
                     // Who waits for room finds out when trying again.
                     SendError::Gone if stream.waiting => self.events.push_back(Event::Writable(id)),
                     _ => {}
                 }
             }
         }
+        Ok(())
     }
 
     /// Some streams were stopped, and the transport does not say which.
-    pub fn handle_stopped(&mut self, t: &mut impl Transport) {
+    ///
+    /// # Errors
+    /// As [`handle_writable`](Self::handle_writable).
+    pub fn handle_stopped(&mut self, t: &mut impl Transport) -> Result<(), ConnectionFault> {
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
-        for id in ids {
-            self.handle_writable(id, t);
-        }
+        ids.into_iter().try_for_each(|id| self.handle_writable(id, t))
     }
 
     /// The next thing to tell, oldest first.
@@ -140,30 +155,37 @@ impl Connection {
                     return Sent::Blocked;
                 }
                 Ok(_) | Err(_) => {
-                    self.streams.remove(&id);
+                    self.forget(id, t);
                     return Sent::Gone;
                 }
             }
         }
         if end {
-            self.streams.remove(&id);
+            self.forget(id, t);
         }
         Sent::All
     }
 
     /// Abandons the answer.
     pub fn reset(&mut self, id: StreamId, code: Code, t: &mut impl Transport) {
-        if self.streams.remove(&id).is_some() {
+        if self.forget(id, t).is_some() {
             t.reset(id, code);
         }
     }
 
-    fn refuse(&mut self, id: StreamId, t: &mut impl Transport) {
-        let Some(stream) = self.streams.remove(&id) else { return };
+    /// The stream is done with. What it may still bring is not read any more, and so it must not wait to be.
+    fn forget(&mut self, id: StreamId, t: &mut impl Transport) -> Option<Stream> {
+        let stream = self.streams.remove(&id)?;
         if !stream.ended {
-            t.stop_sending(id, Code::H3_REQUEST_CANCELLED);
+            t.stop_sending(id, Code::H3_NO_ERROR);
         }
-        t.reset(id, Code::H3_REQUEST_CANCELLED);
+        Some(stream)
+    }
+
+    fn refuse(&mut self, id: StreamId, t: &mut impl Transport) {
+        if self.forget(id, t).is_some() {
+            t.reset(id, Code::H3_REQUEST_CANCELLED);
+        }
     }
 }
 

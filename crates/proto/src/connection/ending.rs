@@ -104,18 +104,17 @@ impl Connection {
             SendError::Gone if stream.told && stream.send.waiting => self.events.push_back(Event::Writable(id)),
             _ => {}
         }
-        let outcome = self.count_cut_off(id);
-        stream_end(self.streams.get_mut(&id));
-        self.on_sent(id, t);
-        outcome
+        self.lose_sending(id, t)
     }
 
-    /// A write found that the peer wants no more; the writer is told by its return.
-    pub(super) fn on_send_lost(&mut self, id: StreamId, t: &mut impl Transport) {
-        // What this adds to the budget is judged with the next event of the transport.
-        let _ = self.count_cut_off(id);
-        stream_end(self.streams.get_mut(&id));
+    /// The peer wants no more of what we send.
+    pub(super) fn lose_sending(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        let outcome = self.count_cut_off(id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.send.end();
+        }
         self.on_sent(id, t);
+        outcome
     }
 
     /// Our side of the stream has come to its end, whichever.
@@ -222,11 +221,5 @@ impl Connection {
             }
             _ => Ok(()),
         }
-    }
-}
-
-fn stream_end(stream: Option<&mut Stream>) {
-    if let Some(stream) = stream {
-        stream.send.end();
     }
 }

@@ -218,7 +218,10 @@ impl Connection {
                 }
             }
             Sent::Blocked => stream.send.waiting = true,
-            Sent::Gone => self.on_send_lost(id, t),
+            Sent::Gone => {
+                // The writer is told by this return; a budget that ran out is found with the next stream cut off.
+                let _ = self.lose_sending(id, t);
+            }
         }
         sent
     }

@@ -31,7 +31,7 @@ impl Server {
             if let Some(id) = self.wire.next_readable() {
                 self.conn.handle_readable(id, &mut self.wire);
             } else if let Some(id) = self.wire.next_writable() {
-                self.conn.handle_writable(id, &mut self.wire);
+                self.conn.handle_writable(id, &mut self.wire).expect("few requests were taken back");
             } else {
                 return self.hear();
             }
