@@ -50,7 +50,7 @@ where
         builder = builder.qlog_dir(dir);
     }
     // The variable that browsers and curl heed too.
-    if let Some(path) = std::env::var_os("SSLKEYLOGFILE") {
+    if let Some(path) = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty()) {
         builder = builder.key_log(path);
     }
     if let (Some(cert), Some(key)) = (args.cert.clone(), args.key.clone()) {

@@ -50,20 +50,14 @@ impl Protocol for Http {
     fn handle_writable(&mut self, _: Instant, id: StreamId, quic: &mut Quic) -> Result<(), Fault> {
         match self {
             Self::Three(connection) => Ok(connection.handle_writable(id, quic)?),
-            Self::Nine(connection) => {
-                connection.handle_writable(id, quic);
-                Ok(())
-            }
+            Self::Nine(connection) => Ok(connection.handle_writable(id, quic)?),
         }
     }
 
     fn handle_stopped(&mut self, _: Instant, quic: &mut Quic) -> Result<(), Fault> {
         match self {
             Self::Three(connection) => Ok(connection.handle_stopped(quic)?),
-            Self::Nine(connection) => {
-                connection.handle_stopped(quic);
-                Ok(())
-            }
+            Self::Nine(connection) => Ok(connection.handle_stopped(quic)?),
         }
     }
 

@@ -28,6 +28,9 @@ struct Head {
     len: usize,
 }
 
+/// Bytes of answers already sent that may lie in front of those that wait.
+const SENT_KEPT: usize = 64 * 1024;
+
 impl Replies {
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, heads: VecDeque::new(), bytes: Vec::new() }
@@ -53,8 +56,11 @@ impl Replies {
         let Head { to, from, at, len } = *self.heads.front()?;
         out.get_mut(..len)?.copy_from_slice(&self.bytes[at..at + len]);
         self.heads.pop_front();
-        if self.heads.is_empty() {
-            self.bytes.clear();
+        // Under a flood the queue may never be empty: what was sent is dropped all the same, not for each answer.
+        let sent = self.heads.front().map_or(self.bytes.len(), |head| head.at);
+        if self.heads.is_empty() || sent > SENT_KEPT {
+            self.bytes.drain(..sent);
+            self.heads.iter_mut().for_each(|head| head.at -= sent);
         }
         Some((len, to, from))
     }

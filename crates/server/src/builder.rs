@@ -235,10 +235,13 @@ where
     B: Body + 'static,
     B::Error: Display,
 {
+    let service = Rc::new(service);
     Box::new(move |core, at, request| {
         let is_head = request.method() == Method::HEAD;
-        let mut service = service.clone();
+        let service = Rc::clone(&service);
+        // The clone too is made behind the fence that a handler's panic stops at.
         let handler = async move {
+            let mut service = S::clone(&service);
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
             service.call(request).await
         };
@@ -281,6 +284,7 @@ impl Plan {
         #[cfg(feature = "tokio")]
         let _runtime = runtime.enter();
         let stop_timeout = self.stop_timeout;
+        let hears_signals = self.signals && index == 0;
         let (mut worker, local_addr) = match self.build_worker(index, handle) {
             Ok(built) => built,
             Err(error) => {
@@ -292,7 +296,12 @@ impl Plan {
         // The starter waits for this; if it is gone, so is the server, and the worker stops by the handle.
         let _ = started.send(Ok((shared, local_addr)));
         let mut alarm = Alarm { handle, grace: stop_timeout, armed: true };
-        let outcome = worker.run();
+        let mut outcome = worker.run();
+        if outcome.is_ok() && hears_signals {
+            // A second signal is for those who are still serving.
+            let id = worker.core().shared.id;
+            outcome = worker.outlast(|| handle.others_serve(id));
+        }
         alarm.armed = outcome.is_err();
         outcome
     }
@@ -305,7 +314,9 @@ impl Plan {
         let socket = event_loop.bind(&udp).map_err(StartError::Bind)?;
         let local_addr = event_loop.local_addr(socket).map_err(StartError::Bind)?;
         if self.signals && index == 0 {
-            let signals = [Signal::Interrupt, Signal::Terminate, Signal::Hangup];
+            // SIGHUP keeps its usual effect, the end, where nothing else was asked for.
+            let hangup = self.on_hangup.is_some().then_some(Signal::Hangup);
+            let signals: Vec<_> = [Signal::Interrupt, Signal::Terminate].into_iter().chain(hangup).collect();
             event_loop.watch_signals(&signals).map_err(StartError::Signals)?;
         }
         let mut config = self.engine;

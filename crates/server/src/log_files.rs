@@ -85,7 +85,12 @@ pub(crate) struct KeyLogFile {
 
 impl KeyLogFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        // Who reads it can read the connections.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
         Ok(Self { file: Arc::new(Mutex::new(file)), faults: Arc::default() })
     }
 

@@ -155,7 +155,6 @@ impl IntoResponse for BodyError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             // After a reset or a close nobody reads this.
             Self::Malformed(_) | Self::NotUtf8 | Self::Reset(_) | Self::ConnectionClosed => StatusCode::BAD_REQUEST,
         };

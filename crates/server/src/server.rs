@@ -158,6 +158,11 @@ impl ServerHandle {
         self.certificates.replace(certificates);
     }
 
+    /// Whether a worker other than this one has not ended yet.
+    pub(crate) fn others_serve(&self, id: usize) -> bool {
+        self.crew().workers.iter().any(|worker| worker.id != id && !worker.has_ended())
+    }
+
     fn add(&self, worker: Arc<Shared>) {
         let mut crew = self.crew();
         if let Some(grace) = crew.stop {

@@ -107,6 +107,6 @@ async fn axum_limit_on_bodies_holds() {
 
 #[test]
 fn body_error_travels_as_a_boxed_error() {
-    let error: lorraine::BoxError = BodyError::TimedOut.into();
-    assert_eq!(error.to_string(), "the request body stopped coming");
+    let error: lorraine::BoxError = BodyError::ConnectionClosed.into();
+    assert_eq!(error.to_string(), "the connection closed before the request body ended");
 }

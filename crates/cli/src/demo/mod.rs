@@ -29,7 +29,7 @@ pub(crate) fn routes(dir: &Path) -> Result<RouterService, Box<dyn std::error::Er
         .get("/slow/:ms", async |request: Request| {
             let wait = number(&request, "ms").map(Duration::from_millis)?;
             tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
-            Ok::<_, NoNumber>(format!("waited {} ms\n", wait.as_millis()))
+            Ok::<_, NoNumber>(format!("waited {} ms\n", wait.min(LONGEST_WAIT).as_millis()))
         })
         .get("/panic", panic)
         .build()?)

@@ -75,6 +75,32 @@ fn second_signal_stops_at_once() {
 }
 
 #[test]
+fn second_signal_is_heard_when_its_worker_has_nothing_left_to_serve() {
+    on_every_event_loop(|event_loop| {
+        let mut demo = Demo::with(event_loop, |command, _| {
+            command.args(["--workers", "4"]);
+        });
+        demo.browse(async |site: Site| {
+            let slow = site.connector.connect(&site.origin.parse().unwrap()).await.unwrap();
+            let request = http::Request::get(format!("{}/slow/60000", site.origin)).body(String::new()).unwrap();
+            let slow = async { slow.send(request).await.map(|_| ()).unwrap_err() };
+            let signals = async {
+                site.get("/").await;
+                demo.signal("INT");
+                // Longer than the notice after which a worker without connections is through.
+                std::thread::sleep(Duration::from_millis(800));
+                demo.signal("INT");
+            };
+            let (error, ()) = futures_util::future::join(slow, signals).await;
+            assert!(matches!(error, ClientError::Closed(_)), "{error}");
+        });
+        let since = Instant::now();
+        assert!(demo.wait().success());
+        assert!(since.elapsed() < Duration::from_secs(5));
+    });
+}
+
+#[test]
 fn stop_timeout_ends_what_does_not_end() {
     on_every_event_loop(|event_loop| {
         let mut demo = Demo::with(event_loop, |command, _| {

@@ -206,9 +206,6 @@ pub enum BodyError {
     /// (RFC 9114 §4.1.2).
     #[error("the body is malformed: {0}")]
     Malformed(StreamFault),
-    /// No byte arrived for longer than the body deadline.
-    #[error("the request body stopped coming")]
-    TimedOut,
     /// The connection ended before the body did.
     #[error("the connection closed before the request body ended")]
     ConnectionClosed,

@@ -1,6 +1,7 @@
 //! Stopping without losing what was accepted (RFC 9114 §5.2).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, Instant};
 
 use lorraine_engine::{ConnectionKey, Engine, Http};
@@ -11,6 +12,9 @@ use super::Worker;
 
 /// How long clients may take to hear the first GOAWAY before requests are refused: a long round trip.
 const NOTICE: Duration = Duration::from_millis(250);
+
+/// What "for ever" comes to.
+const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How often a stopping worker looks for connections that have become idle.
 const LOOK: Duration = Duration::from_millis(20);
@@ -50,15 +54,24 @@ impl Stopping {
     }
 
     pub(super) fn next(&self) -> Instant {
-        self.look_at.min(self.deadline)
+        if self.over { self.look_at } else { self.look_at.min(self.deadline) }
     }
 }
 
 impl Worker {
+    /// Turns on after its own end, for the signals it hears, while others have not come to theirs.
+    pub(crate) fn outlast(&mut self, others: impl Fn() -> bool) -> io::Result<()> {
+        let _entered = self.enter();
+        while others() {
+            self.turn(Some(self.core.now() + LOOK))?;
+        }
+        Ok(())
+    }
+
     /// Begins to stop; a second call with less grace hastens the first.
     pub(super) fn stop(&mut self, grace: Duration) {
         let now = self.core.now();
-        let deadline = now + grace;
+        let deadline = now.checked_add(grace).unwrap_or(now + GRACE_MAX);
         if let Some(stopping) = &mut self.stopping {
             stopping.deadline = stopping.deadline.min(deadline);
             return;
@@ -78,6 +91,10 @@ impl Worker {
     pub(super) fn drive_stop(&mut self, now: Instant) {
         let Some(stopping) = &mut self.stopping else { return };
         let late = now >= stopping.deadline;
+        if stopping.over {
+            stopping.look_at = now + LOOK;
+            return;
+        }
         if now < stopping.look_at && !late {
             return;
         }
