@@ -215,3 +215,16 @@ fn a_changed_table_capacity_is_refused_if_one_was_remembered() {
         assert_eq!(encoder.set_peer_limits(now, 2), Err(error));
     }
 }
+
+#[test]
+fn a_section_that_waits_keeps_the_meaning_it_came_with() {
+    // Three entries at most, so that an encoded 2 means 1 now, and 7 after four insertions.
+    let mut decoder = Decoder::new(DecoderConfig { max_table_capacity: 100, ..DecoderConfig::default() });
+    let section = hex("0200 80");
+    assert_eq!(decoder.decode(stream(0), &section, &mut Vec::new()), Ok(Decoded::Blocked));
+    decoder.handle_encoder_stream(&hex("3f41 417800 417900 417a00 417700")).unwrap();
+    // No encoder may evict what is in use (RFC 9204 §2.1.1).
+    let evicted = DecodeError::Connection(DecompressionError::Evicted(0));
+    assert_eq!(decoder.decode(stream(0), &section, &mut Vec::new()), Err(evicted));
+    assert_eq!(decoder.decode(stream(4), &section, &mut Vec::new()), Ok(Decoded::Blocked), "one that comes now");
+}

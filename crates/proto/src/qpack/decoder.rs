@@ -65,8 +65,8 @@ pub struct Decoder {
     table: DynamicTable<Field>,
     encoder_stream: EncoderStream,
     arena: Arena,
-    /// The streams whose section waits for insertions.
-    blocked: Vec<StreamId>,
+    /// The streams whose section waits for insertions, each with the Insert Count when it came.
+    blocked: Vec<(StreamId, u64)>,
     /// Insertions the peer knows that we received: its Known Received Count (RFC 9204 §2.1.4).
     acknowledged: u64,
     output: Output,
@@ -115,7 +115,9 @@ impl Decoder {
     pub fn decode(&mut self, stream: StreamId, section: &[u8], out: &mut Vec<Field>) -> Result<Decoded, DecodeError> {
         out.clear();
         let mut reader = Reader::new(section);
-        let prefix = self.prefix(&mut reader)?;
+        // RFC 9204 §4.5.1.1: the Required Insert Count is relative to what had been inserted when the section came.
+        let came = self.blocked.iter().find(|(blocked, _)| *blocked == stream);
+        let prefix = self.prefix(&mut reader, came.map_or(self.table.insert_count(), |(_, count)| *count))?;
         if prefix.required > 0 && !self.has_output_room() {
             return Err(DecompressionError::OutputFull(self.output.len()).into());
         }
@@ -136,7 +138,7 @@ impl Decoder {
     /// Gives up the field sections of a stream that was reset, or that is no longer read (RFC 9204 §2.2.2.2). Not
     /// for streams that were read to their end.
     pub fn cancel(&mut self, stream: StreamId) {
-        self.blocked.retain(|&blocked| blocked != stream);
+        self.blocked.retain(|(blocked, _)| *blocked != stream);
         // RFC 9204 §2.2.2.2: without a table there is nothing the encoder could hold on to.
         if self.config.max_table_capacity == 0 {
             return;
@@ -148,12 +150,12 @@ impl Decoder {
         }
     }
 
-    /// The Required Insert Count of a section (RFC 9204 §4.5.1.1).
+    /// The Required Insert Count of a section that comes now (RFC 9204 §4.5.1.1).
     ///
     /// # Errors
     /// The connection cannot go on.
     pub fn required_insert_count(&self, section: &[u8]) -> Result<u64, DecompressionError> {
-        Ok(self.prefix(&mut Reader::new(section))?.required)
+        Ok(self.prefix(&mut Reader::new(section), self.table.insert_count())?.required)
     }
 
     /// How many insertions have arrived.
@@ -180,9 +182,9 @@ impl Decoder {
         self.output.take(out);
     }
 
-    fn prefix(&self, reader: &mut Reader<'_>) -> Result<Prefix, DecompressionError> {
+    fn prefix(&self, reader: &mut Reader<'_>, insert_count: u64) -> Result<Prefix, DecompressionError> {
         let max_entries = self.config.max_table_capacity as u64 / MIN_ENTRY_SIZE;
-        Prefix::read(reader, self.table.insert_count(), max_entries)
+        Prefix::read(reader, insert_count, max_entries)
     }
 
     fn decode_lines(&mut self, reader: Reader<'_>, prefix: Prefix, out: &mut Vec<Field>) -> Result<(), DecodeError> {
@@ -194,14 +196,14 @@ impl Decoder {
     }
 
     fn block(&mut self, stream: StreamId) -> Result<(), DecompressionError> {
-        if self.blocked.contains(&stream) {
+        if self.blocked.iter().any(|(blocked, _)| *blocked == stream) {
             return Ok(());
         }
         // RFC 9204 §2.1.2: more blocked streams than promised are a connection error.
         if self.blocked.len() >= self.config.max_blocked_streams {
             return Err(DecompressionError::TooManyBlocked(self.config.max_blocked_streams));
         }
-        self.blocked.push(stream);
+        self.blocked.push((stream, self.table.insert_count()));
         Ok(())
     }
 
@@ -210,7 +212,7 @@ impl Decoder {
         if prefix.required == 0 {
             return;
         }
-        self.blocked.retain(|&blocked| blocked != stream);
+        self.blocked.retain(|(blocked, _)| *blocked != stream);
         self.acknowledged = self.acknowledged.max(prefix.required);
         DecoderInstruction::SectionAcknowledgment(stream).put(self.output.bytes_mut());
     }
