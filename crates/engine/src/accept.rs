@@ -103,6 +103,9 @@ impl<P: Protocol> Engine<P> {
         };
         if connection.quic.receive(bytes, meta.from, to).is_err() {
             self.counters.protocol_errors += 1;
+        } else if connection.quic.has_retired_cids() {
+            // At once: told twice that its only other ID is retired, quiche closes the connection.
+            self.exchange_cids(key);
         }
         self.touch(key);
     }

@@ -97,8 +97,9 @@ impl<P: Protocol> Engine<P> {
 
     /// Network paths and connection IDs.
     fn keep_house(&mut self, key: ConnectionKey) {
+        let now = self.turn.now;
         let Some(connection) = self.table.get_mut(key) else { return };
-        if let Some(addresses) = connection.quic.drain_path_events(&mut self.counters)
+        if let Some(addresses) = connection.quic.drain_path_events(now, &mut self.counters)
             && addresses != (connection.local, connection.peer)
         {
             (connection.local, connection.peer) = addresses;
@@ -111,7 +112,7 @@ impl<P: Protocol> Engine<P> {
     }
 
     /// Forgets connection IDs that the peer retired and offers new ones.
-    fn exchange_cids(&mut self, key: ConnectionKey) {
+    pub(crate) fn exchange_cids(&mut self, key: ConnectionKey) {
         loop {
             let Some(connection) = self.table.get_mut(key) else { return };
             let Some(cid) = connection.quic.next_retired_cid() else { break };
@@ -188,7 +189,7 @@ impl<P: Protocol> Engine<P> {
             self.counters.handshake_timeouts += 1;
         }
         if connection.quic.timeout().is_some_and(|at| at <= now) {
-            connection.quic.handle_timeout();
+            connection.quic.handle_timeout(now);
         }
         if let Connection { quic, protocol: Some(protocol), phase: Phase::Open, .. } = connection
             && protocol.poll_timeout().is_some_and(|at| at <= now)

@@ -101,6 +101,7 @@ mod engine;
 mod event;
 mod http;
 mod packet;
+mod probe;
 mod protocol;
 mod quic;
 mod rate;

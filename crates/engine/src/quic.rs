@@ -34,6 +34,7 @@ use quiche::{Error, Shutdown};
 use crate::buffers::{Buffers, Chunk, Datagram};
 use crate::cid::Cid;
 use crate::counters::Counters;
+use crate::probe::PathProbe;
 
 /// A connection's transport: streams, datagrams and what is known of the peer.
 pub struct Quic {
@@ -59,6 +60,8 @@ pub struct Quic {
     stopped: Vec<StreamId>,
     /// Streams one way whose data is dropped.
     dropped: Vec<StreamId>,
+    /// A path whose challenge is not answered yet.
+    probe: Option<PathProbe>,
 }
 
 impl Quic {
@@ -77,6 +80,7 @@ impl Quic {
             reset: Vec::new(),
             stopped: Vec::new(),
             dropped: Vec::new(),
+            probe: None,
         }
     }
 
@@ -248,6 +252,9 @@ impl Transport for Quic {
 impl Quic {
     /// Gives it a datagram. On an error quiche has closed the connection.
     pub(crate) fn receive(&mut self, bytes: &mut [u8], from: SocketAddr, to: SocketAddr) -> Result<(), Error> {
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.is_of(to, from)) {
+            probe.is_heard = true;
+        }
         self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop)
     }
 
@@ -397,10 +404,18 @@ impl Quic {
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        self.inner.timeout_instant()
+        let probe = self.probe.as_ref().map(|probe| probe.at);
+        [self.inner.timeout_instant(), probe].into_iter().flatten().min()
     }
 
-    pub(crate) fn handle_timeout(&mut self) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(probe) = self.probe.filter(|probe| probe.at <= now) {
+            if probe.is_heard {
+                // Refused when quiche has given the path up.
+                let _ = self.inner.probe_path(probe.local, probe.peer);
+            }
+            self.probe = probe.next(now);
+        }
         self.inner.on_timeout();
     }
 
@@ -415,18 +430,36 @@ impl Quic {
         self.inner.new_scid(&cid, u128::from_be_bytes(reset_token), false).is_ok()
     }
 
-    /// The next of our connection IDs that the peer retired.
+    /// Whether the peer has retired connection IDs of ours that are still to be forgotten.
+    pub(crate) fn has_retired_cids(&self) -> bool {
+        self.inner.retired_scids() > 0
+    }
+
+    /// The next of them.
     pub(crate) fn next_retired_cid(&mut self) -> Option<Cid> {
         self.inner.retired_scid_next().and_then(|cid| Cid::new(&cid))
     }
 
     /// Drains what happened to network paths; returns the addresses in use if the peer moved and proved its new one.
-    pub(crate) fn drain_path_events(&mut self, counters: &mut Counters) -> Option<(SocketAddr, SocketAddr)> {
+    pub(crate) fn drain_path_events(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+    ) -> Option<(SocketAddr, SocketAddr)> {
         let mut moved = None;
         while let Some(event) = self.inner.path_event_next() {
             match event {
+                quiche::PathEvent::New(local, peer) => {
+                    self.probe = Some(PathProbe::new(now, local, peer, self.rtt()));
+                }
                 quiche::PathEvent::PeerMigrated(local, peer) => moved = Some((local, peer)),
-                quiche::PathEvent::FailedValidation(..) => counters.path_failures += 1,
+                quiche::PathEvent::Validated(local, peer) | quiche::PathEvent::Closed(local, peer) => {
+                    self.probe = self.probe.filter(|probe| !probe.is_of(local, peer));
+                }
+                quiche::PathEvent::FailedValidation(local, peer) => {
+                    self.probe = self.probe.filter(|probe| !probe.is_of(local, peer));
+                    counters.path_failures += 1;
+                }
                 _ => {}
             }
         }
