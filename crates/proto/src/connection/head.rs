@@ -95,7 +95,8 @@ impl Connection {
         Ok(())
     }
 
-    /// A request must be whole in time from its first byte; a response may take its time, but not once it has begun.
+    /// A request must be whole in time from its first byte; a response may take its time, but not once a frame of it has
+    /// begun.
     fn await_head(&mut self, now: Instant, id: StreamId) {
         let has_begun = |stream: &Stream| !stream.recv.pending.is_empty() || stream.recv.frame.is_some();
         if self.role == Role::Server || self.streams.get(&id).is_some_and(has_begun) {
@@ -147,9 +148,13 @@ impl Connection {
         loop {
             let Some(stream) = self.streams.get_mut(&id) else { return Ok(Progress::Done) };
             let fin = stream.recv.fin;
+            let was_passing = stream.recv.frame.is_some();
             if pass_over(&mut stream.recv, buf) {
                 is_end(fin, false)?;
                 return Ok(Progress::Starved);
+            }
+            if was_passing && self.role == Role::Client {
+                self.deadlines.forget_head(id);
             }
             match scan(buf, RecvState::AwaitingHead, self.role, limit)? {
                 Scan::NeedMore if is_end(fin, buf.is_empty())? => {
@@ -227,6 +232,7 @@ impl Connection {
         };
         match outcome {
             Ok(true) => {
+                self.deadlines.forget_head(id);
                 self.budget.glitch(now, &self.config.limits)?;
                 Ok(true)
             }

@@ -209,6 +209,22 @@ fn a_response_s_header_section_that_drips_fails_at_its_deadline() {
 }
 
 #[test]
+fn each_frame_before_a_response_s_head_has_its_own_deadline() {
+    let mut peer = Script::client();
+    peer.request("GET", b"", true).unwrap();
+    let grease = frame(GREASE, b"abc");
+    peer.send(0, &grease[..3]);
+    peer.wait(seconds(9));
+    peer.send(0, &[&grease[3..], &headers(&[(":status", "103")])[..2]].concat());
+    peer.wait(seconds(9));
+    peer.send(0, &[&headers(&[(":status", "103")])[2..], &headers(OK)[..2]].concat());
+    peer.wait(seconds(9));
+    peer.send_end(0, &headers(OK)[2..]);
+    assert_eq!(peer.expect_response(0).0.status.as_u16(), 103);
+    assert_eq!(peer.expect_response(0).0.status.as_u16(), 200);
+}
+
+#[test]
 fn a_released_response_leaves_no_deadline_behind() {
     let mut peer = Script::client();
     peer.request("GET", b"", true).unwrap();
