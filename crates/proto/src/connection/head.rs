@@ -195,7 +195,7 @@ impl Connection {
                 buf.advance(len);
                 let end = buf.is_empty() && self.streams.get(&id).is_some_and(|stream| stream.recv.fin);
                 let more = self.on_head(now, id, end, t)?;
-                if !more {
+                if !more && self.streams.contains_key(&id) {
                     judge_frame(buf, self.role)?;
                 }
                 Ok(more)

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use crate::event::Event;
 use crate::fault::ConnectionFault;
-use crate::transport::{Received, Transport};
+use crate::transport::{Received, RecvError, Transport};
 use crate::types::{Code, Role, StreamId};
 use crate::varint;
 
@@ -82,6 +82,8 @@ impl Connection {
             let ended = match t.recv(id, buf, READ) {
                 Ok(None | Some(Received { len: 0, fin: false })) => return Ok(()),
                 Ok(Some(Received { fin, .. })) => fin,
+                // The transport may report a stream once more after its end.
+                Err(RecvError::Gone) if !self.peer.kinds.contains_key(&id) => return Ok(()),
                 Err(_) => true,
             };
             if !self.on_uni_bytes(now, id, buf, t)? {

@@ -162,10 +162,15 @@ impl Observer {
     fn drain_events(&mut self) {
         while let Some(event) = self.conn.poll_event() {
             match event {
-                Event::Request { stream, parts, .. } => {
+                Event::Request { stream, parts, end } => {
                     let text = format!("{} {} {:?}", parts.method, parts.uri, parts.headers);
                     self.told(stream).events.push(text);
-                    self.read(stream);
+                    if end {
+                        self.end(stream, "end".into());
+                        self.answer(stream);
+                    } else {
+                        self.read(stream);
+                    }
                 }
                 Event::Response { stream, parts, end } => {
                     self.told(stream).events.push(format!("{} {:?}", parts.status, parts.headers));

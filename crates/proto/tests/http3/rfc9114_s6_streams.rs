@@ -200,6 +200,18 @@ fn requests_are_served_before_the_peer_s_settings_came() {
 }
 
 #[test]
+fn a_stream_that_ends_early_counts_once_however_often_it_is_reported() {
+    let mut peer = Script::server();
+    for n in 1..=1000 {
+        let stream = peer.uni(n);
+        peer.send(stream, &[0x40]);
+        // An end that comes alone is reported again after it was read.
+        peer.end(stream);
+    }
+    peer.expect_silence();
+}
+
+#[test]
 fn empty_and_unknown_streams_without_end_run_out_of_patience() {
     for bytes in [&[][..], &[0x21]] {
         let mut peer = Script::server();
