@@ -97,7 +97,7 @@ impl From<ConnectionFault> for Fault {
     }
 }
 
-fn close(quic: &mut Quic, fault: &ConnectionFault) {
+pub(crate) fn close(quic: &mut Quic, fault: &ConnectionFault) {
     quic.close(true, fault.code().value(), fault.to_string().as_bytes());
 }
 

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use lorraine_proto::{Code, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
+use lorraine_proto::{Code, DatagramError, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
 use quiche::{Error, Shutdown};
 
 use crate::buffers::{Buffers, Chunk, Datagram};
@@ -62,6 +62,8 @@ pub struct Quic {
     dropped: Vec<StreamId>,
     /// A path whose challenge is not answered yet.
     probe: Option<PathProbe>,
+    /// Datagrams dropped because too many waited to be sent.
+    datagrams_dropped: u64,
 }
 
 impl Quic {
@@ -81,6 +83,7 @@ impl Quic {
             stopped: Vec::new(),
             dropped: Vec::new(),
             probe: None,
+            datagrams_dropped: 0,
         }
     }
 
@@ -106,27 +109,6 @@ impl Quic {
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         self.inner.path_stats().find(|path| path.active).map(|path| path.rtt)
-    }
-
-    /// The largest payload of a DATAGRAM frame; `None` when either side has them turned off.
-    #[must_use]
-    pub fn max_datagram_len(&self) -> Option<usize> {
-        self.inner.dgram_max_writable_len()
-    }
-
-    /// Queues a DATAGRAM frame (RFC 9221); it is lost if the network loses it.
-    ///
-    /// # Errors
-    /// [`DatagramError`] when it cannot be sent; nothing was queued.
-    pub fn send_datagram(&mut self, payload: Bytes) -> Result<(), DatagramError> {
-        match self.inner.dgram_send_buf(Datagram(payload)) {
-            Ok(()) => Ok(()),
-            Err(Error::Done) => Err(DatagramError::QueueFull),
-            Err(Error::BufferTooShort) => {
-                Err(DatagramError::TooLong { max: self.inner.dgram_max_writable_len().unwrap_or(0) })
-            }
-            Err(_) => Err(DatagramError::Unsupported),
-        }
     }
 
     /// Whether the stream is one of ours still to be opened: quiche would open it by the way.
@@ -237,6 +219,26 @@ impl Transport for Quic {
 
     fn open_bidi(&mut self) -> Option<StreamId> {
         self.open(0)
+    }
+
+    fn send_datagram(&mut self, prefix: &[u8], payload: &[u8]) -> Result<(), DatagramError> {
+        let len = prefix.len() + payload.len();
+        let max = self.inner.dgram_max_writable_len().ok_or(DatagramError::Unsupported)?;
+        if len > max {
+            return Err(DatagramError::TooLong { max: max.saturating_sub(prefix.len()) });
+        }
+        let datagram = Datagram([prefix, payload].concat().into());
+        if self.inner.is_dgram_send_queue_full() {
+            // The oldest one is worth the least.
+            let oldest = std::cell::Cell::new(true);
+            self.inner.dgram_purge_outgoing(|_| oldest.replace(false));
+            self.datagrams_dropped += 1;
+        }
+        self.inner.dgram_send_buf(datagram).map_err(|_| DatagramError::Unsupported)
+    }
+
+    fn max_datagram_len(&self) -> Option<usize> {
+        self.inner.dgram_max_writable_len()
     }
 
     fn set_priority(&mut self, id: StreamId, priority: Priority) {
@@ -478,23 +480,6 @@ pub(crate) struct Packet {
     pub(crate) len: usize,
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
-}
-
-/// Why a DATAGRAM frame was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DatagramError {
-    /// This endpoint or the peer has them turned off.
-    #[error("the peer takes no datagrams")]
-    Unsupported,
-    /// It does not fit into a packet.
-    #[error("the datagram is longer than {max} bytes, the most that fits into a packet now")]
-    TooLong {
-        /// What fits now.
-        max: usize,
-    },
-    /// [`Limits::datagram_send_queue`](crate::Limits::datagram_send_queue) datagrams are waiting.
-    #[error("too many datagrams are waiting to be sent")]
-    QueueFull,
 }
 
 fn send_error(error: Error) -> SendError {

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use crate::fault::StreamFault;
 use crate::settings::Settings;
 use crate::types::{Code, StreamId};
+use crate::webtransport::SessionEnd;
 
 /// Something happened on the connection.
 #[derive(Debug)]
@@ -43,6 +44,18 @@ pub enum Event {
     Failed(StreamId, StreamFault),
     /// The peer takes no request from this stream ID on (RFC 9114 §5.2).
     GoAway(u64),
+    /// HTTP datagrams came for a request that takes them; told once after
+    /// [`poll_datagram`](crate::Connection::poll_datagram) gave `None`.
+    Datagram(StreamId),
+    /// Streams of the peer's wait in a session; told once after
+    /// [`accept_stream`](crate::Connection::accept_stream) gave `None`.
+    Incoming(StreamId),
+    /// A session may open streams again.
+    Credit(StreamId),
+    /// The peer asks to wind a session down: no more new work should begin in it.
+    Draining(StreamId),
+    /// A session is over, by the peer's doing. What it had received can still be read; all else is gone.
+    SessionEnded(StreamId, SessionEnd),
 }
 
 /// What [`poll_body`](crate::Connection::poll_body) brings.

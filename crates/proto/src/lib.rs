@@ -20,6 +20,7 @@ mod settings;
 mod transport;
 mod types;
 pub mod varint;
+pub mod webtransport;
 
 pub use config::{Config, Limits};
 pub use connection::{Connection, Counters, RequestError, Sent};
@@ -27,5 +28,5 @@ pub use event::{BodyRead, Event};
 pub use fault::{ConnectionFault, StreamFault};
 pub use priority::Priority;
 pub use settings::Settings;
-pub use transport::{Received, RecvError, SendError, Transport};
+pub use transport::{DatagramError, Received, RecvError, SendError, Transport};
 pub use types::{Code, Role, StreamId};

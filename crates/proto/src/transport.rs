@@ -55,6 +55,16 @@ pub trait Transport {
     /// Opens a stream both sides send on; `None` while the peer's stream limit allows no more.
     fn open_bidi(&mut self) -> Option<StreamId>;
 
+    /// Queues a DATAGRAM frame of `prefix` and `payload` (RFC 9221). It may be lost on the way, and drops the oldest one
+    /// that waits where too many wait.
+    ///
+    /// # Errors
+    /// [`DatagramError`]; nothing was queued.
+    fn send_datagram(&mut self, prefix: &[u8], payload: &[u8]) -> Result<(), DatagramError>;
+
+    /// The longest DATAGRAM frame's payload now, bytes; `None` while either side does not take them.
+    fn max_datagram_len(&self) -> Option<usize>;
+
     /// Sets the order in which streams get their share of the connection (RFC 9218).
     fn set_priority(&mut self, id: StreamId, priority: Priority);
 }
@@ -83,5 +93,22 @@ pub enum SendError {
     /// The peer sent STOP_SENDING with this code; the transport answers with RESET_STREAM by itself.
     Stopped(Code),
     /// The stream does not exist, or has ended.
+    Gone,
+}
+
+/// Why a datagram was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// This endpoint or the peer has them turned off.
+    #[error("datagrams are not enabled on both sides of this connection")]
+    Unsupported,
+    /// It does not fit into a packet.
+    #[error("the datagram is longer than {max} bytes, the most that fits into a packet now")]
+    TooLong {
+        /// What fits now.
+        max: usize,
+    },
+    /// The request or session does not take datagrams (any more).
+    #[error("the request or session takes no datagrams any more")]
     Gone,
 }

@@ -118,7 +118,7 @@ impl Protocol for Echo {
 
     fn handle_datagram(&mut self, _: Instant, datagram: Bytes, quic: &mut Quic) -> Result<(), Fault> {
         if self.role == Role::Server {
-            let _ = quic.send_datagram(datagram.clone());
+            let _ = quic.send_datagram(&[], &datagram);
         }
         self.datagrams.push(datagram);
         Ok(())

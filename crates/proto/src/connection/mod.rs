@@ -13,6 +13,7 @@ mod local;
 mod peer;
 mod scan;
 mod send;
+mod sessions;
 mod stream;
 mod write;
 

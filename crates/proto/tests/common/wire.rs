@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Buf, Bytes, BytesMut};
-use lorraine_proto::{Code, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
+use lorraine_proto::{Code, DatagramError, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
 
 /// What the network and the peer allow.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) reports_again: bool,
     /// Whether a reset is not told while there are bytes to be read, as with quiche.
     pub(crate) hides_resets: bool,
+    /// The longest DATAGRAM frame's payload; `None`: not enabled.
+    pub(crate) max_datagram_len: Option<usize>,
 }
 
 impl Default for Rules {
@@ -38,6 +40,7 @@ impl Default for Rules {
             bidi_streams: 100,
             reports_again: true,
             hides_resets: true,
+            max_datagram_len: None,
         }
     }
 }
@@ -56,6 +59,8 @@ pub(crate) struct Wire {
     next_bidi: u64,
     readable: VecDeque<StreamId>,
     writable: VecDeque<StreamId>,
+    /// What the endpoint sent as DATAGRAM frames, oldest first.
+    pub(crate) datagrams: VecDeque<Bytes>,
 }
 
 #[derive(Debug)]
@@ -181,6 +186,7 @@ impl Wire {
             next_bidi: side,
             readable: VecDeque::new(),
             writable: VecDeque::new(),
+            datagrams: VecDeque::new(),
         }
     }
 
@@ -390,6 +396,20 @@ impl Wire {
 }
 
 impl Transport for Wire {
+    fn send_datagram(&mut self, prefix: &[u8], payload: &[u8]) -> Result<(), DatagramError> {
+        let max = self.max_datagram_len().ok_or(DatagramError::Unsupported)?;
+        let datagram = [prefix, payload].concat();
+        if datagram.len() > max {
+            return Err(DatagramError::TooLong { max: max - prefix.len() });
+        }
+        self.datagrams.push_back(datagram.into());
+        Ok(())
+    }
+
+    fn max_datagram_len(&self) -> Option<usize> {
+        self.rules.max_datagram_len
+    }
+
     fn recv(&mut self, id: StreamId, out: &mut BytesMut, max: usize) -> Result<Option<Received>, RecvError> {
         let (piece, again) = (self.rules.piece, self.rules.reports_again);
         let inbound = self.streams.get_mut(&id).and_then(|stream| stream.inbound.as_mut()).ok_or(RecvError::Gone)?;
