@@ -4,6 +4,7 @@
 
 use thiserror::Error;
 
+use crate::capsule::CapsuleFault;
 use crate::message::MessageFault;
 use crate::qpack::{DecoderStreamError, DecompressionError, EncoderStreamError};
 use crate::types::Code;
@@ -62,6 +63,9 @@ pub enum ConnectionFault {
     /// RFC 9218 §7.2.
     #[error("PRIORITY_UPDATE names a stream that is no request")]
     PriorityId,
+    /// draft-ietf-webtrans-http3 §4.3.
+    #[error("the signal of a WebTransport stream stood elsewhere than at a stream's beginning")]
+    SignalMisplaced,
     /// RFC 9204 §2.2.
     #[error(transparent)]
     Qpack(#[from] DecompressionError),
@@ -86,7 +90,7 @@ impl ConnectionFault {
             Self::SettingForbidden(_) | Self::SettingRepeated(_) | Self::SettingValue(_) => Code::H3_SETTINGS_ERROR,
             Self::SecondCriticalStream(_) | Self::StreamForbidden => Code::H3_STREAM_CREATION_ERROR,
             Self::CriticalStreamClosed(_) => Code::H3_CLOSED_CRITICAL_STREAM,
-            Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut => Code::H3_FRAME_ERROR,
+            Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut | Self::SignalMisplaced => Code::H3_FRAME_ERROR,
             Self::GoAwayId | Self::PushId | Self::PriorityId => Code::H3_ID_ERROR,
             Self::Qpack(error) => error.code(),
             Self::EncoderStream(error) => error.code(),
@@ -115,6 +119,24 @@ pub enum StreamFault {
     /// The field section did not arrive in time.
     #[error("the header section did not arrive in time")]
     HeaderDeadline,
+    /// RFC 9297 §3.3, draft-ietf-webtrans-http3 §5 and §6.
+    #[error(transparent)]
+    Capsule(#[from] CapsuleFault),
+    /// RFC 9297 §3.3.
+    #[error("the stream ended inside a capsule")]
+    CapsuleCut,
+    /// draft-ietf-webtrans-http3 §6.
+    #[error("something followed WT_CLOSE_SESSION")]
+    AfterClose,
+    /// RFC 9297 §2.1.
+    #[error("a datagram came for a request that has no use for it")]
+    DatagramUnexpected,
+    /// [`Limits::sessions`](crate::Limits::sessions) are open on the connection.
+    #[error("too many WebTransport sessions on one connection")]
+    TooManySessions,
+    /// draft-ietf-webtrans-http3 §3.1.
+    #[error("the peer's SETTINGS name no draft of WebTransport that is spoken here")]
+    NoCommonDraft,
     /// The request came after our GOAWAY (RFC 9114 §5.2).
     #[error("the request came after GOAWAY")]
     AfterGoAway,
@@ -125,11 +147,14 @@ impl StreamFault {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) => Code::H3_MESSAGE_ERROR,
+            Self::Malformed(_) | Self::CapsuleCut | Self::AfterClose => Code::H3_MESSAGE_ERROR,
+            Self::Capsule(fault) => fault.code(),
+            Self::DatagramUnexpected => Code::H3_DATAGRAM_ERROR,
+            Self::NoCommonDraft => Code::WT_REQUIREMENTS_NOT_MET,
             Self::Incomplete => Code::H3_REQUEST_INCOMPLETE,
             Self::FieldSectionTooLarge => Code::H3_EXCESSIVE_LOAD,
             // Nothing of such a request was processed, so that the client may send it again (RFC 9114 §4.1.1).
-            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway => Code::H3_REQUEST_REJECTED,
+            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway | Self::TooManySessions => Code::H3_REQUEST_REJECTED,
         }
     }
 }
