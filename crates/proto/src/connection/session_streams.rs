@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::capsule::Capsule;
 use crate::event::Event;
 use crate::fault::ConnectionFault;
 use crate::transport::Transport;
@@ -46,10 +45,10 @@ impl Connection {
     ) -> Result<StreamId, OpenError> {
         let tunnel = self.tunnels.get_mut(&session).filter(|tunnel| tunnel.is_open() && tunnel.is_session);
         let tunnel = tunnel.ok_or(OpenError::NotOpen)?;
-        if !tunnel.flow.may_open(direction) {
+        if !tunnel.flow.can_open(direction) {
             tunnel.wants_credit = true;
-            if let Some(limit) = tunnel.flow.streams_blocked(direction) {
-                self.send_capsule(session, &Capsule::StreamsBlocked { direction, limit }, false, t);
+            if let Some(blocked) = tunnel.flow.poll_streams_blocked(direction) {
+                self.send_capsule(session, &blocked, false, t);
             }
             return Err(OpenError::NoCredit);
         }
@@ -61,7 +60,7 @@ impl Connection {
             tunnel.wants_credit = true;
             return Err(OpenError::NoCredit);
         };
-        tunnel.flow.on_open(direction);
+        tunnel.flow.on_opened(direction);
         let (head, len) = header::encode_header(direction, session);
         self.data.insert_ours(id, session, &head[..len], t);
         Ok(id)
@@ -79,14 +78,13 @@ impl Connection {
             && let Some(tunnel) = self.tunnels.get_mut(&session)
         {
             tunnel.counters.bytes_received += data.len() as u64;
-            match tunnel.flow.on_read(data.len() as u64) {
-                Ok(Some(limit)) => self.send_capsule(session, &Capsule::MaxData(limit), false, t),
-                Ok(None) => {}
-                Err(fault) => {
-                    self.fail_stream(session, fault.into(), t)?;
-                    return Ok(StreamRead::Gone);
-                }
+            if let Err(fault) = tunnel.flow.on_received(data.len()) {
+                self.fail_stream(session, fault.into(), t)?;
+                return Ok(StreamRead::Gone);
             }
+        }
+        if let Some(session) = session {
+            self.settle_stream(id, session, t);
         }
         Ok(read)
     }
@@ -96,31 +94,49 @@ impl Connection {
     pub fn write_stream(&mut self, id: StreamId, data: &mut Bytes, end: bool, t: &mut impl Transport) -> StreamWrite {
         let Some(session) = self.data.session_of(id) else { return StreamWrite::Gone };
         let Some(tunnel) = self.tunnels.get_mut(&session) else { return StreamWrite::Gone };
-        let allowed = tunnel.flow.allowance();
+        let allowed = usize::try_from(tunnel.flow.room()).unwrap_or(usize::MAX);
         let before = data.len();
         let write = self.data.write(id, data, allowed, end, t);
         let taken = before - data.len();
         tunnel.counters.bytes_sent += taken as u64;
-        tunnel.flow.on_write(taken as u64);
-        if write == StreamWrite::Blocked && tunnel.flow.allowance() == 0 {
+        tunnel.flow.on_sent(taken);
+        if write == StreamWrite::Blocked && tunnel.flow.room() == 0 {
             if !tunnel.starved.contains(&id) {
                 tunnel.starved.push(id);
             }
-            if let Some(limit) = tunnel.flow.data_blocked() {
-                self.send_capsule(session, &Capsule::DataBlocked(limit), false, t);
+            if let Some(blocked) = tunnel.flow.poll_data_blocked() {
+                self.send_capsule(session, &blocked, false, t);
             }
         }
+        self.settle_stream(id, session, t);
         write
     }
 
     /// Abandons what is sent on a session's stream: RESET_STREAM with the application's code.
     pub fn reset_stream(&mut self, id: StreamId, code: u32, t: &mut impl Transport) {
+        let Some(session) = self.data.session_of(id) else { return };
         self.data.reset(id, CodeSpace::WebTransport.to_wire(code), t);
+        self.settle_stream(id, session, t);
     }
 
     /// Wants no more of a session's stream: STOP_SENDING with the application's code.
     pub fn stop_stream(&mut self, id: StreamId, code: u32, t: &mut impl Transport) {
+        let Some(session) = self.data.session_of(id) else { return };
         self.data.stop(id, CodeSpace::WebTransport.to_wire(code), t);
+        self.settle_stream(id, session, t);
+    }
+
+    /// Something was done with a stream: where session flow control is on, the peer may be allowed more for it.
+    fn settle_stream(&mut self, id: StreamId, session: StreamId, t: &mut impl Transport) {
+        let Some(tunnel) = self.tunnels.get_mut(&session).filter(|tunnel| tunnel.flow.is_on()) else { return };
+        if id.initiator() != self.role && !self.data.contains(id) {
+            tunnel.flow.on_peer_closed(Direction::of(id));
+        }
+        while let Some(tunnel) = self.tunnels.get_mut(&session)
+            && let Some(update) = tunnel.flow.poll_update()
+        {
+            self.send_capsule(session, &update, false, t);
+        }
     }
 
     /// Streams with a higher order are sent before those with a lower one; 0 unless set. There are eight levels: what
@@ -133,9 +149,12 @@ impl Connection {
     }
 
     /// Streams may be opened again, perhaps: something came from the peer.
-    pub(super) fn renew_credit(&mut self) {
-        let waiting = self.tunnels.iter_mut().filter(|(_, tunnel)| std::mem::take(&mut tunnel.wants_credit));
-        self.events.extend(waiting.map(|(id, _)| Event::Credit(*id)));
+    pub fn renew_credit(&mut self) {
+        for (id, tunnel) in &mut self.tunnels {
+            if std::mem::take(&mut tunnel.wants_credit) {
+                self.events.push_back(Event::Credit(*id));
+            }
+        }
     }
 
     /// A stream of the peer's names its session; `rest` came behind its head.
@@ -148,13 +167,13 @@ impl Connection {
         fin: bool,
         t: &mut impl Transport,
     ) -> Result<(), ConnectionFault> {
-        // Draft §4.2: an ID that no session can have is a connection error.
+        // Draft §4: an ID that no session can have is a connection error.
         if !session.is_request() {
             return Err(ConnectionFault::SessionId);
         }
         self.data.insert_peers(id, session, rest, fin);
         match self.whose(session) {
-            Whose::Open => self.admit(id, session, t),
+            Whose::Open => self.hand_over(id, session, t),
             Whose::Early => {
                 let until = now + self.config.limits.pending_time;
                 if self.early.hold_stream(session, id, until, &self.config.limits) {
@@ -188,18 +207,15 @@ impl Connection {
     }
 
     /// Hands a stream to its open session.
-    fn admit(&mut self, id: StreamId, session: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+    fn hand_over(&mut self, id: StreamId, session: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
         let direction = Direction::of(id);
         let Some(tunnel) = self.tunnels.get_mut(&session) else { return Ok(()) };
-        match tunnel.flow.on_peer_open(direction) {
-            Ok(limit) => {
+        match tunnel.flow.on_peer_opened(direction) {
+            Ok(()) => {
                 let incoming = tunnel.incoming(direction);
                 incoming.ids.push_back(id);
                 if std::mem::take(&mut incoming.waiting) {
                     self.events.push_back(Event::Incoming(session));
-                }
-                if let Some(limit) = limit {
-                    self.send_capsule(session, &Capsule::MaxStreams { direction, limit }, false, t);
                 }
                 Ok(())
             }
@@ -211,7 +227,7 @@ impl Connection {
     pub(super) fn admit_early(&mut self, session: StreamId, t: &mut impl Transport) {
         for id in self.early.take_streams(session) {
             // A fault here has ended the session.
-            let _ = self.admit(id, session, t);
+            let _ = self.hand_over(id, session, t);
         }
         for datagram in self.early.take_datagrams(session) {
             self.deliver(session, datagram);

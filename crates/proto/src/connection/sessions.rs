@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::capsule::Capsule;
+use crate::capsule::{Capsule, CapsuleFault};
 use crate::event::{BodyRead, Event};
 use crate::fault::{ConnectionFault, StreamFault};
 use crate::frame::{self, FrameHeader};
 use crate::message::{Protocol, SendFault};
 use crate::transport::Transport;
 use crate::types::{Code, Role, StreamId};
-use crate::webtransport::{SessionEnd, SessionFlow, drafts};
+use crate::webtransport::flow::{Raised, SessionFlow};
+use crate::webtransport::{SessionEnd, select};
 
 use super::Connection;
 use super::send::RequestError;
@@ -124,8 +125,12 @@ impl Connection {
     }
 
     fn session_flow(&self, is_session: bool) -> SessionFlow {
-        match (&self.peer_settings, is_session) {
-            (Some(peer), true) => SessionFlow::negotiate(&self.config.webtransport, &peer.webtransport),
+        let Some(peer) = self.peer_settings.filter(|_| is_session) else { return SessionFlow::off() };
+        let local = self.config.settings(self.role == Role::Server).webtransport;
+        match select(self.config.webtransport.drafts, &peer, self.role == Role::Server) {
+            Some(draft) if draft.has_flow_control(&local, &peer.webtransport) => {
+                SessionFlow::new(&local, &peer.webtransport)
+            }
             _ => SessionFlow::off(),
         }
     }
@@ -140,7 +145,7 @@ impl Connection {
             return Err(StreamFault::TooManySessions);
         }
         if let Some(peer) = &self.peer_settings
-            && drafts::select(self.config.webtransport.drafts, peer, true).is_none()
+            && select(self.config.webtransport.drafts, peer, true).is_none()
         {
             return Err(StreamFault::NoCommonDraft);
         }
@@ -193,12 +198,9 @@ impl Connection {
         loop {
             let Some(tunnel) = self.tunnels.get_mut(&id) else { return Ok(()) };
             match tunnel.state {
-                TunnelState::Open => {}
-                // Draft §6: nothing follows WT_CLOSE_SESSION.
-                TunnelState::Left if !bytes.is_empty() => {
-                    return self.fail_stream(id, StreamFault::AfterClose, t);
-                }
-                _ => return Ok(()),
+                // What follows WT_CLOSE_SESSION is a fault, which the reader finds.
+                TunnelState::Open | TunnelState::Left => {}
+                TunnelState::Awaiting | TunnelState::Leaving => return Ok(()),
             }
             match tunnel.capsules.next(&mut bytes, &self.config.limits) {
                 Ok(Some(capsule)) => self.on_capsule(now, id, capsule, t)?,
@@ -230,12 +232,10 @@ impl Connection {
                 self.end_tunnel_stream(id, t);
             }
             Capsule::DrainSession => self.events.push_back(Event::Draining(id)),
-            Capsule::MaxData(limit) => match tunnel.flow.on_max_data(limit) {
-                Ok(()) => self.events.extend(std::mem::take(&mut tunnel.starved).into_iter().map(Event::Writable)),
-                Err(fault) => return self.fail_stream(id, fault.into(), t),
-            },
-            Capsule::MaxStreams { direction, limit } => match tunnel.flow.on_max_streams(direction, limit) {
-                Ok(()) => self.tell_credit(id),
+            Capsule::MaxData(_) | Capsule::MaxStreams { .. } => match tunnel.flow.on_capsule(&capsule) {
+                Ok(Raised::Data) => self.events.extend(std::mem::take(&mut tunnel.starved).into_iter().map(Event::Writable)),
+                Ok(Raised::Streams(_)) => self.tell_credit(id),
+                Ok(Raised::Nothing) => {}
                 Err(fault) => return self.fail_stream(id, fault.into(), t),
             },
             Capsule::DataBlocked(_) | Capsule::StreamsBlocked { .. } => {}
@@ -247,7 +247,7 @@ impl Connection {
         let Some(tunnel) = self.tunnels.get(&id) else { return Ok(()) };
         // RFC 9297 §3.3: a capsule that was cut off makes the message malformed.
         if tunnel.is_open() && !tunnel.capsules.is_between() {
-            return self.fail_stream(id, StreamFault::CapsuleCut, t);
+            return self.fail_stream(id, CapsuleFault::Cut.into(), t);
         }
         self.end_session(id, SessionEnd::Closed { code: 0, reason: String::new() }, t);
         self.end_tunnel_stream(id, t);

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::capsule::CapsuleReader;
 use crate::config::Limits;
 use crate::types::StreamId;
-use crate::webtransport::{Direction, SessionFlow};
+use crate::webtransport::Direction;
+use crate::webtransport::flow::SessionFlow;
 
 /// ```text
 /// Awaiting -> Open -> Closing -> (gone with its CONNECT stream)
@@ -64,7 +65,7 @@ impl Tunnel {
         Self {
             state,
             is_session,
-            capsules: CapsuleReader::default(),
+            capsules: if is_session { CapsuleReader::for_sessions() } else { CapsuleReader::for_datagrams() },
             datagrams: DatagramQueue::default(),
             bidi: Incoming::default(),
             uni: Incoming::default(),
@@ -97,10 +98,10 @@ impl Tunnel {
 
 /// Streams of the peer's that wait to be accepted; bounded by how many it may open.
 #[derive(Debug)]
-pub(super) struct Incoming {
-    pub(super) ids: VecDeque<StreamId>,
+pub(crate) struct Incoming {
+    pub(crate) ids: VecDeque<StreamId>,
     /// The application was told that there are none; the first one is told even if nobody has asked.
-    pub(super) waiting: bool,
+    pub(crate) waiting: bool,
 }
 
 impl Default for Incoming {

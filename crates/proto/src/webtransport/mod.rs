@@ -1,10 +1,18 @@
 //! WebTransport over HTTP/3 (draft-ietf-webtrans-http3, drafts 02 to 16 as far as RESET_STREAM_AT is not needed): the
 //! words of the protocol. What happens to them is in [`Connection`](crate::Connection).
 
+pub mod codes;
+pub mod datagram;
+mod drafts;
+pub mod flow;
+pub mod header;
+
 use bytes::Bytes;
 
 use crate::fault::StreamFault;
 use crate::types::{Code, StreamId};
+
+pub use drafts::{Draft, Drafts, select};
 
 /// Which ways data flows on a stream of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

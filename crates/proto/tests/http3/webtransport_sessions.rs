@@ -94,7 +94,7 @@ fn mere_end_closes_with_0_and_a_cut_capsule_is_malformed() {
 
     let mut peer = session();
     peer.send_end(0, &data(&[0x68, 0x43, 0x07, 0x00]));
-    assert_eq!(expect_ended(&mut peer, 0), SessionEnd::Failed(StreamFault::CapsuleCut));
+    assert_eq!(expect_ended(&mut peer, 0), SessionEnd::Failed(StreamFault::Capsule(CapsuleFault::Cut)));
     assert_eq!(peer.reset_code(0), Some(Code::H3_MESSAGE_ERROR));
 }
 

@@ -1,0 +1,1 @@
+//! Capsules: vectors, cuts and faults.
