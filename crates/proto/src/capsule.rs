@@ -206,7 +206,7 @@ impl CapsuleReader {
     /// Whether a capsule has begun and not ended: the message must not end here (RFC 9297 §3.3,
     /// [`CapsuleFault::Cut`]).
     #[must_use]
-    pub fn is_between(&self) -> bool {
+    pub fn is_inside(&self) -> bool {
         match self.state {
             State::Header => !self.held.is_empty(),
             State::Payload { .. } | State::Skip(_) => true,

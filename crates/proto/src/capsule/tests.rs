@@ -69,7 +69,7 @@ fn capsules_look_as_browsers_send_them() {
     let reserved = raw(0x29 * 0x0123_4567_89ab + 0x17, b"");
     let register = b"\x80\xff\x37\xa2\x04\x80\xff\x7c\x00";
     assert_eq!(read_with(&mut reader, &[&reserved, register]), Ok(vec![]));
-    assert_eq!((reader.take_passed_over(), reader.take_passed_over(), reader.is_between()), (2, 0, false));
+    assert_eq!((reader.take_passed_over(), reader.take_passed_over(), reader.is_inside()), (2, 0, false));
 }
 
 #[test]
@@ -101,14 +101,14 @@ fn content_may_end_between_capsules_only() {
         for cut in 0..=stream.len() {
             let mut reader = CapsuleReader::for_sessions();
             read_with(&mut reader, &[&stream[..cut]]).expect("a good capsule");
-            assert_eq!(reader.is_between(), cut != 0 && cut != stream.len(), "cut at {cut} of {stream:x?}");
+            assert_eq!(reader.is_inside(), cut != 0 && cut != stream.len(), "cut at {cut} of {stream:x?}");
         }
     }
     // A payload that was announced and is passed over is awaited as well.
     let mut reader = CapsuleReader::for_sessions();
     assert_eq!(read_with(&mut reader, &[&raw(0x17, b"abc")[..4]]), Ok(vec![]));
-    assert!(reader.is_between());
-    assert_eq!((read_with(&mut reader, &[b"c"]), reader.is_between()), (Ok(vec![]), false));
+    assert!(reader.is_inside());
+    assert_eq!((read_with(&mut reader, &[b"c"]), reader.is_inside()), (Ok(vec![]), false));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn unknown_capsules_of_any_length_are_passed_over_and_not_kept() {
         assert_eq!(read_with(&mut reader, &pieces), Ok(vec![]));
         assert_eq!(reader.state, State::Skip(varint::MAX - 64 * 4096));
         assert_eq!((reader.held.len(), reader.held.capacity()), (0, 0));
-        assert_eq!((reader.take_passed_over(), reader.is_between()), (1, true));
+        assert_eq!((reader.take_passed_over(), reader.is_inside()), (1, true));
     }
 }
 
@@ -192,7 +192,7 @@ fn nothing_follows_the_end_of_a_session() {
     let end = encoded(&[close(0, "")]);
     let mut reader = CapsuleReader::for_sessions();
     assert_eq!(read_with(&mut reader, &[&end, b""]), Ok(vec![close(0, "")]));
-    assert!(!reader.is_between());
+    assert!(!reader.is_inside());
     for more in [&end[..], b"\x00", b"\x17\x00"] {
         assert_eq!(read(&[&end, more]), Err(CapsuleFault::AfterClose));
         assert_eq!(read(&[&[&end, more].concat()]), Err(CapsuleFault::AfterClose));
@@ -242,5 +242,5 @@ fn other_protocols_know_datagrams_only() {
     let mut reader = CapsuleReader::for_datagrams();
     let datagrams = vec![Capsule::Datagram(Bytes::new()), Capsule::Datagram(Bytes::from_static(b"datagram"))];
     assert_eq!(read_with(&mut reader, &[&stream]), Ok(datagrams));
-    assert_eq!((reader.take_passed_over(), reader.is_between()), (10, false));
+    assert_eq!((reader.take_passed_over(), reader.is_inside()), (10, false));
 }
