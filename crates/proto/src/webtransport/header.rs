@@ -32,7 +32,7 @@ pub fn encode_header(direction: Direction, session: StreamId) -> ([u8; MAX_HEADE
 }
 
 /// Reads the session's ID from a stream whose type or signal was read before.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionIdReader {
     held: [u8; 8],
     len: usize,
