@@ -139,6 +139,8 @@ pub struct Limits {
     pub pending_datagrams: usize,
     /// How long those streams and datagrams are kept. 2 s.
     pub pending_time: Duration,
+    /// How long the peer of a session that we closed may take to end its side. 5 s.
+    pub close_time: Duration,
     /// Received datagrams that wait for the application, a request or session. 128; the oldest are dropped.
     pub datagram_queue: usize,
     /// The same in bytes. 256 KiB.
@@ -168,6 +170,7 @@ impl Default for Limits {
             pending_streams: 16,
             pending_datagrams: 16,
             pending_time: Duration::from_secs(2),
+            close_time: Duration::from_secs(5),
             datagram_queue: 128,
             datagram_queue_bytes: 256 * 1024,
         }

@@ -64,6 +64,9 @@ pub enum ConnectionFault {
     /// RFC 9218 §7.2.
     #[error("PRIORITY_UPDATE names a stream that is no request")]
     PriorityId,
+    /// draft-ietf-webtrans-http3 §4.3.
+    #[error("the signal of a WebTransport stream stood elsewhere than at a stream's beginning")]
+    SignalMisplaced,
     /// draft-ietf-webtrans-http3-16 §4: a session is named by the request stream that opened it.
     #[error("a stream of a session names a session ID that is no request")]
     SessionId,
@@ -94,7 +97,7 @@ impl ConnectionFault {
             Self::SettingForbidden(_) | Self::SettingRepeated(_) | Self::SettingValue(_) => Code::H3_SETTINGS_ERROR,
             Self::SecondCriticalStream(_) | Self::StreamForbidden => Code::H3_STREAM_CREATION_ERROR,
             Self::CriticalStreamClosed(_) => Code::H3_CLOSED_CRITICAL_STREAM,
-            Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut => Code::H3_FRAME_ERROR,
+            Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut | Self::SignalMisplaced => Code::H3_FRAME_ERROR,
             Self::GoAwayId | Self::PushId | Self::PriorityId | Self::SessionId => Code::H3_ID_ERROR,
             Self::DatagramHead => Code::H3_DATAGRAM_ERROR,
             Self::Qpack(error) => error.code(),
@@ -124,6 +127,15 @@ pub enum StreamFault {
     /// The field section did not arrive in time.
     #[error("the header section did not arrive in time")]
     HeaderDeadline,
+    /// RFC 9297 §2.1.
+    #[error("a datagram came for a request that has no use for it")]
+    DatagramUnexpected,
+    /// [`Limits::sessions`](crate::Limits::sessions) are open on the connection.
+    #[error("too many WebTransport sessions on one connection")]
+    TooManySessions,
+    /// draft-ietf-webtrans-http3 §3.1.
+    #[error("the peer's SETTINGS name no draft of WebTransport that is spoken here")]
+    NoCommonDraft,
     /// The request came after our GOAWAY (RFC 9114 §5.2).
     #[error("the request came after GOAWAY")]
     AfterGoAway,
@@ -141,10 +153,12 @@ impl StreamFault {
     pub const fn code(&self) -> Code {
         match self {
             Self::Malformed(_) => Code::H3_MESSAGE_ERROR,
+            Self::DatagramUnexpected => Code::H3_DATAGRAM_ERROR,
+            Self::NoCommonDraft => Code::WT_REQUIREMENTS_NOT_MET,
             Self::Incomplete => Code::H3_REQUEST_INCOMPLETE,
             Self::FieldSectionTooLarge => Code::H3_EXCESSIVE_LOAD,
             // Nothing of such a request was processed, so that the client may send it again (RFC 9114 §4.1.1).
-            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway => Code::H3_REQUEST_REJECTED,
+            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway | Self::TooManySessions => Code::H3_REQUEST_REJECTED,
             Self::Capsule(fault) => fault.code(),
             Self::Flow(fault) => fault.code(),
         }

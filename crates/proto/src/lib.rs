@@ -16,6 +16,7 @@ pub mod hq;
 pub mod message;
 pub mod priority;
 pub mod qpack;
+pub mod raw;
 mod request_ids;
 mod settings;
 mod transport;
@@ -24,7 +25,7 @@ pub mod varint;
 pub mod webtransport;
 
 pub use config::{Config, FlowWindows, Limits, WebTransportConfig};
-pub use connection::{Connection, Counters, RequestError, Sent};
+pub use connection::{Connection, Counters, RequestError, Sent, SessionCounters};
 pub use event::{BodyRead, Event};
 pub use fault::{ConnectionFault, StreamFault};
 pub use priority::Priority;

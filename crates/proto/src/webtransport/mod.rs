@@ -10,7 +10,7 @@ pub mod header;
 use bytes::Bytes;
 
 use crate::fault::StreamFault;
-use crate::types::Code;
+use crate::types::{Code, StreamId};
 
 pub use drafts::{Draft, Drafts, select};
 
@@ -21,6 +21,14 @@ pub enum Direction {
     Bidirectional,
     /// From the side that opened it to the other.
     Unidirectional,
+}
+
+impl Direction {
+    /// That of a stream.
+    #[must_use]
+    pub const fn of(id: StreamId) -> Self {
+        if id.is_bidirectional() { Self::Bidirectional } else { Self::Unidirectional }
+    }
 }
 
 /// How a session came to its end; told once.
@@ -62,8 +70,7 @@ pub enum StreamWrite {
     All,
     /// Not all: [`Event::Writable`](crate::Event::Writable) tells when there is room.
     Blocked,
-    /// The peer asked to stop; `None`: not with a code of the application's, as when the session ended. Told again by
-    /// each later call until the stream is forgotten.
+    /// The peer asked to stop; `None`: not with a code of the application's, as when the session ended.
     Stopped(Option<u32>),
     /// The stream has its end, was reset, or its session is over.
     Gone,
