@@ -6,7 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::HeaderMap;
 use lorraine_proto::message::SendFault;
-use lorraine_proto::{BodyRead, Code, Config, Connection, ConnectionFault, Event, RequestError, Sent, StreamId, hq, raw};
+use lorraine_proto::{
+    BodyRead, Code, Config, Connection, ConnectionFault, Event, RequestError, Sent, StreamId, hq, raw,
+};
 
 use crate::engine::Engine;
 use crate::protocol::{Fault, Protocol, Start};

@@ -210,7 +210,8 @@ impl Transport for Quic {
             // quiche never forgets a stream one way that was stopped, so that each such stream costs the peer one of
             // those it may open: few are stopped in so many words.
             if code != Code::H3_STREAM_CREATION_ERROR && self.uni_stops < UNI_STOPS_MAX {
-                self.uni_stops += u32::from(self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value()).is_ok());
+                self.uni_stops +=
+                    u32::from(self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value()).is_ok());
             } else if id.initiator() != self.role() && !self.dropped.contains(&id) {
                 self.dropped.push(id);
                 self.drop_data(id);

@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use lorraine_proto::message::SendFault;
 use lorraine_proto::Transport;
+use lorraine_proto::message::SendFault;
 use lorraine_proto::webtransport::{Direction, OpenError, StreamRead, StreamWrite};
 use lorraine_proto::{Connection, DatagramError, RequestError, Sent, SessionCounters, StreamId};
 
@@ -187,14 +187,7 @@ impl Engine<Http> {
     }
 
     /// Closes a session; see [`Connection::close_session`].
-    pub fn close_session(
-        &mut self,
-        now: Instant,
-        key: ConnectionKey,
-        session: StreamId,
-        code: u32,
-        reason: &str,
-    ) {
+    pub fn close_session(&mut self, now: Instant, key: ConnectionKey, session: StreamId, code: u32, reason: &str) {
         self.with_three(key, |connection, quic| connection.close_session(now, session, code, reason, quic));
     }
 }

@@ -158,7 +158,9 @@ impl StreamFault {
             Self::Incomplete => Code::H3_REQUEST_INCOMPLETE,
             Self::FieldSectionTooLarge => Code::H3_EXCESSIVE_LOAD,
             // Nothing of such a request was processed, so that the client may send it again (RFC 9114 §4.1.1).
-            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway | Self::TooManySessions => Code::H3_REQUEST_REJECTED,
+            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway | Self::TooManySessions => {
+                Code::H3_REQUEST_REJECTED
+            }
             Self::Capsule(fault) => fault.code(),
             Self::Flow(fault) => fault.code(),
         }

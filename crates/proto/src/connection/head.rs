@@ -169,7 +169,9 @@ impl Connection {
                     self.refuse_large_head(id, t)?;
                     return Ok(Progress::Done);
                 }
-                Scan::Payload { header_len, header } if header.kind == frame::WEBTRANSPORT_STREAM && self.config.webtransport.enabled => {
+                Scan::Payload { header_len, header }
+                    if header.kind == frame::WEBTRANSPORT_STREAM && self.config.webtransport.enabled =>
+                {
                     let is_first = std::mem::take(&mut stream.recv.is_fresh) && self.role == Role::Server;
                     if !is_first {
                         return Err(ConnectionFault::SignalMisplaced);

@@ -46,8 +46,8 @@ use local::LocalStreams;
 use peer::PeerStreams;
 pub use send::RequestError;
 use stream::{RecvState, Stream};
-use tunnel::{Early, Tunnel, TunnelState};
 pub use tunnel::SessionCounters;
+use tunnel::{Early, Tunnel, TunnelState};
 pub use write::Sent;
 
 /// An HTTP/3 connection.

@@ -83,14 +83,7 @@ impl Connection {
 
     /// Closes a session with WT_CLOSE_SESSION and FIN, a flow of datagrams with a mere FIN; streams of the session are
     /// reset. A `reason` is cut to 1024 bytes.
-    pub fn close_session(
-        &mut self,
-        now: Instant,
-        session: StreamId,
-        code: u32,
-        reason: &str,
-        t: &mut impl Transport,
-    ) {
+    pub fn close_session(&mut self, now: Instant, session: StreamId, code: u32, reason: &str, t: &mut impl Transport) {
         let Some(tunnel) = self.tunnels.get(&session) else { return };
         match tunnel.state {
             TunnelState::Open => {}
@@ -171,7 +164,10 @@ impl Connection {
                 BodyRead::Pending => return Ok(()),
                 // RFC 9114 §4.4: only DATA follows the head of a CONNECT stream.
                 BodyRead::Trailers(_) => {
-                    return Err(ConnectionFault::FrameUnexpected { kind: frame::HEADERS, place: "on a CONNECT stream" });
+                    return Err(ConnectionFault::FrameUnexpected {
+                        kind: frame::HEADERS,
+                        place: "on a CONNECT stream",
+                    });
                 }
                 BodyRead::End => return self.on_tunnel_end(id, t),
                 BodyRead::Reset(code) => {
@@ -233,7 +229,9 @@ impl Connection {
             }
             Capsule::DrainSession => self.events.push_back(Event::Draining(id)),
             Capsule::MaxData(_) | Capsule::MaxStreams { .. } => match tunnel.flow.on_capsule(&capsule) {
-                Ok(Raised::Data) => self.events.extend(std::mem::take(&mut tunnel.starved).into_iter().map(Event::Writable)),
+                Ok(Raised::Data) => {
+                    self.events.extend(std::mem::take(&mut tunnel.starved).into_iter().map(Event::Writable))
+                }
                 Ok(Raised::Streams(_)) => self.tell_credit(id),
                 Ok(Raised::Nothing) => {}
                 Err(fault) => return self.fail_stream(id, fault.into(), t),
@@ -246,7 +244,7 @@ impl Connection {
     fn on_tunnel_end(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
         let Some(tunnel) = self.tunnels.get(&id) else { return Ok(()) };
         // RFC 9297 §3.3: a capsule that was cut off makes the message malformed.
-        if tunnel.is_open() && !tunnel.capsules.is_between() {
+        if tunnel.is_open() && tunnel.capsules.is_inside() {
             return self.fail_stream(id, CapsuleFault::Cut.into(), t);
         }
         self.end_session(id, SessionEnd::Closed { code: 0, reason: String::new() }, t);

@@ -32,7 +32,14 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new() -> Self {
-        Self { recv: Receiving::new(), send: Sending::new(), kind: RequestKind::Ordinary, told: false, cut_off: false, tunnel: None }
+        Self {
+            recv: Receiving::new(),
+            send: Sending::new(),
+            kind: RequestKind::Ordinary,
+            told: false,
+            cut_off: false,
+            tunnel: None,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {

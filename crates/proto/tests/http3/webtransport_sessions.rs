@@ -123,7 +123,10 @@ fn reset_of_the_connect_stream_ends_the_session_and_its_streams() {
     assert_eq!(expect_ended(&mut peer, 0), SessionEnd::Reset(Code::H3_REQUEST_CANCELLED));
     assert_eq!(read(&mut peer, uni), StreamRead::Gone);
     assert_eq!(peer.stop_code(uni), Some(Code::WT_SESSION_GONE));
-    assert_eq!((peer.reset_code(ours), peer.stop_code(ours)), (Some(Code::WT_SESSION_GONE), Some(Code::WT_SESSION_GONE)));
+    assert_eq!(
+        (peer.reset_code(ours), peer.stop_code(ours)),
+        (Some(Code::WT_SESSION_GONE), Some(Code::WT_SESSION_GONE))
+    );
     assert_eq!(write(&mut peer, ours, b"x", false), StreamWrite::Gone);
     let again = peer.conn.open_stream(id(0), Direction::Bidirectional, &mut peer.wire);
     assert_eq!(again, Err(OpenError::NotOpen));
