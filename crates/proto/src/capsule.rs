@@ -126,12 +126,19 @@ impl CapsuleFault {
 /// Cuts the content of a message into capsules.
 #[derive(Debug)]
 pub struct CapsuleReader {
-    /// Whether the types of WebTransport have a meaning here.
-    sessions: bool,
+    knows: Knows,
     state: State,
     /// What came of a header or of a payload that is not whole yet.
     held: BytesMut,
     passed_over: u64,
+}
+
+/// The types that have a meaning, each beside those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Knows {
+    Datagrams,
+    Sessions,
+    FlowControl,
 }
 
 /// ```text
@@ -158,16 +165,21 @@ enum State {
 }
 
 impl CapsuleReader {
-    /// For a WebTransport session: every [`Capsule`] is known.
+    /// For a WebTransport session. Where session flow control is off, its capsules are passed over, whatever they hold
+    /// (draft-ietf-webtrans-http3-16 §5.1).
     #[must_use]
-    pub fn for_sessions() -> Self {
-        Self { sessions: true, state: State::Header, held: BytesMut::new(), passed_over: 0 }
+    pub fn for_sessions(flow_control: bool) -> Self {
+        Self::new(if flow_control { Knows::FlowControl } else { Knows::Sessions })
     }
 
     /// For any other protocol: only DATAGRAM is known.
     #[must_use]
     pub fn for_datagrams() -> Self {
-        Self { sessions: false, ..Self::for_sessions() }
+        Self::new(Knows::Datagrams)
+    }
+
+    fn new(knows: Knows) -> Self {
+        Self { knows, state: State::Header, held: BytesMut::new(), passed_over: 0 }
     }
 
     /// Takes the next capsule off the front of `bytes`. `None`: all of them were taken, and more are needed.
@@ -203,7 +215,7 @@ impl CapsuleReader {
         }
     }
 
-    /// Whether a capsule has begun and not ended: the message must not end here (RFC 9297 §3.3,
+    /// Whether a capsule has begun and not ended: a message that ends here is malformed (RFC 9297 §3.3,
     /// [`CapsuleFault::Cut`]).
     #[must_use]
     pub fn is_inside(&self) -> bool {
@@ -243,13 +255,13 @@ impl CapsuleReader {
         let FrameHeader { kind, len } = header;
         let fits = match kind {
             DATAGRAM => len <= limits.capsule_size as u64,
-            _ if !self.sessions => false,
+            _ if self.knows < Knows::Sessions => false,
             CLOSE_SESSION if len > 4 + MAX_REASON as u64 => return Err(CapsuleFault::ReasonLength),
             CLOSE_SESSION if len < 4 => return Err(CapsuleFault::Length(kind)),
             DRAIN_SESSION if len > 0 => return Err(CapsuleFault::Length(kind)),
             CLOSE_SESSION | DRAIN_SESSION => true,
             MAX_STREAM_DATA | STREAM_DATA_BLOCKED => return Err(CapsuleFault::Prohibited(kind)),
-            _ if !is_number(kind) => false,
+            _ if self.knows < Knows::FlowControl || !is_number(kind) => false,
             _ if (1..=8).contains(&len) => true,
             _ => return Err(CapsuleFault::Length(kind)),
         };

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::capsule::MAX_STREAMS;
 use crate::message::Policy;
 use crate::settings::{Settings, WebTransportSettings};
+use crate::varint;
 use crate::webtransport::Drafts;
 
 /// How an HTTP/3 connection behaves.
@@ -72,7 +74,7 @@ impl Config {
         if !enabled || (is_server && !self.policy.extended_connect) {
             return WebTransportSettings::default();
         }
-        let limit = self.limits.sessions as u64;
+        let limit = (self.limits.sessions as u64).min(varint::MAX);
         let flow = flow.filter(|_| drafts.contains(Drafts::D13) || drafts.contains(Drafts::D15)).unwrap_or(NO_FLOW);
         WebTransportSettings {
             enable_webtransport: drafts.contains(Drafts::D02),
@@ -81,9 +83,9 @@ impl Config {
             // Draft 13 §5: with more than one, either side asks for flow control.
             wt_max_sessions: drafts.pick(Drafts::D13, if flow == NO_FLOW { limit.min(1) } else { limit }),
             wt_enabled: drafts.contains(Drafts::D15),
-            wt_initial_max_data: flow.data,
-            wt_initial_max_streams_uni: flow.streams_uni,
-            wt_initial_max_streams_bidi: flow.streams_bidi,
+            wt_initial_max_data: flow.data.min(varint::MAX),
+            wt_initial_max_streams_uni: flow.streams_uni.min(MAX_STREAMS),
+            wt_initial_max_streams_bidi: flow.streams_bidi.min(MAX_STREAMS),
         }
     }
 }
@@ -172,5 +174,71 @@ impl Default for Limits {
             datagram_queue: 128,
             datagram_queue_bytes: 256 * 1024,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Drafts = Drafts::D02.union(Drafts::D07).union(Drafts::D13).union(Drafts::D15);
+
+    fn config(drafts: Drafts, flow: Option<FlowWindows>) -> Config {
+        let webtransport = WebTransportConfig { enabled: true, drafts, flow };
+        let mut config = Config { datagrams: true, webtransport, ..Config::default() };
+        config.policy.extended_connect = true;
+        config
+    }
+
+    #[test]
+    fn nothing_of_datagrams_and_sessions_is_announced_unasked() {
+        for is_server in [true, false] {
+            let settings = Config::default().settings(is_server);
+            assert!(!settings.takes_datagrams() && !settings.enable_connect_protocol);
+            assert_eq!(settings.webtransport, WebTransportSettings::default());
+        }
+    }
+
+    #[test]
+    fn default_drafts_are_those_of_browsers_and_the_next() {
+        let expected = WebTransportSettings { enable_webtransport: true, ..Default::default() };
+        let server = config(Drafts::default(), None).settings(true);
+        assert!(server.h3_datagram && server.h3_datagram_04 && server.enable_connect_protocol);
+        assert_eq!(server.webtransport, WebTransportSettings { webtransport_max_sessions: 16, ..expected });
+        let client = config(Drafts::default(), None).settings(false);
+        assert!(client.h3_datagram && client.h3_datagram_04 && !client.enable_connect_protocol);
+        assert_eq!(client.webtransport, WebTransportSettings { webtransport_max_sessions: 1, ..expected });
+    }
+
+    #[test]
+    fn servers_announce_sessions_only_with_extended_connect() {
+        let mut config = config(ALL, Some(FlowWindows::default()));
+        config.policy.extended_connect = false;
+        assert_eq!(config.settings(true).webtransport, WebTransportSettings::default());
+        assert!(config.settings(false).webtransport.wt_enabled);
+    }
+
+    #[test]
+    fn flow_control_is_asked_for_only_where_a_draft_knows_it() {
+        let windows = FlowWindows { data: 7, streams_bidi: 8, streams_uni: 9 };
+        let old = config(Drafts::default(), Some(windows)).settings(true).webtransport;
+        assert_eq!((old.wt_initial_max_data, old.wt_max_sessions), (0, 0));
+        let new = config(ALL, Some(windows)).settings(true).webtransport;
+        let limits = (new.wt_initial_max_data, new.wt_initial_max_streams_bidi, new.wt_initial_max_streams_uni);
+        assert_eq!((limits, new.wt_max_sessions, new.wt_enabled), ((7, 8, 9), 16, true));
+        // More than one session asks for it as well.
+        let without = config(ALL, None).settings(true).webtransport;
+        assert_eq!((without.wt_initial_max_data, without.wt_max_sessions), (0, 1));
+    }
+
+    #[test]
+    fn numbers_too_large_for_the_wire_are_lowered() {
+        let windows = FlowWindows { data: u64::MAX, streams_bidi: u64::MAX, streams_uni: u64::MAX };
+        let mut config = config(ALL, Some(windows));
+        config.limits.sessions = usize::MAX;
+        let settings = config.settings(true);
+        settings.encode(0, &mut Vec::new());
+        assert_eq!(settings.webtransport.wt_initial_max_streams_uni, MAX_STREAMS);
+        assert_eq!(settings.webtransport.wt_max_sessions, varint::MAX);
     }
 }

@@ -80,6 +80,11 @@ fn parsers_take_anything() {
 }
 
 #[test]
+fn capsules_and_heads_of_sessions_take_anything_in_any_pieces() {
+    replay(&["capsules", "stream_head", "datagram_head"]);
+}
+
+#[test]
 fn instruction_streams_take_anything_in_any_pieces() {
     replay(&["encoder_stream", "decoder_stream"]);
 }

@@ -33,7 +33,7 @@ fn read_with(reader: &mut CapsuleReader, pieces: &[&[u8]]) -> Result<Vec<Capsule
 }
 
 fn read(pieces: &[&[u8]]) -> Result<Vec<Capsule>, CapsuleFault> {
-    read_with(&mut CapsuleReader::for_sessions(), pieces)
+    read_with(&mut CapsuleReader::for_sessions(true), pieces)
 }
 
 fn close(code: u32, reason: &str) -> Capsule {
@@ -65,7 +65,7 @@ fn capsules_look_as_browsers_send_them() {
     let streams = [Capsule::MaxStreams { direction: BIDI, limit: 1 }, Capsule::MaxStreams { direction: UNI, limit: 1 }];
     assert_eq!(encoded(&streams), [0x99, 0x0b, 0x4d, 0x3f, 1, 1, 0x99, 0x0b, 0x4d, 0x40, 1, 1]);
     // What Chromium sends first, a reserved capsule, and where it was offered only the old datagrams.
-    let mut reader = CapsuleReader::for_sessions();
+    let mut reader = CapsuleReader::for_sessions(true);
     let reserved = raw(0x29 * 0x0123_4567_89ab + 0x17, b"");
     let register = b"\x80\xff\x37\xa2\x04\x80\xff\x7c\x00";
     assert_eq!(read_with(&mut reader, &[&reserved, register]), Ok(vec![]));
@@ -99,13 +99,13 @@ fn content_may_end_between_capsules_only() {
     for capsule in examples() {
         let stream = encoded(&[capsule]);
         for cut in 0..=stream.len() {
-            let mut reader = CapsuleReader::for_sessions();
+            let mut reader = CapsuleReader::for_sessions(true);
             read_with(&mut reader, &[&stream[..cut]]).expect("a good capsule");
             assert_eq!(reader.is_inside(), cut != 0 && cut != stream.len(), "cut at {cut} of {stream:x?}");
         }
     }
     // A payload that was announced and is passed over is awaited as well.
-    let mut reader = CapsuleReader::for_sessions();
+    let mut reader = CapsuleReader::for_sessions(true);
     assert_eq!(read_with(&mut reader, &[&raw(0x17, b"abc")[..4]]), Ok(vec![]));
     assert!(reader.is_inside());
     assert_eq!((read_with(&mut reader, &[b"c"]), reader.is_inside()), (Ok(vec![]), false));
@@ -122,7 +122,7 @@ fn numbers_may_take_more_bytes_than_they_need() {
 #[test]
 fn unknown_capsules_of_any_length_are_passed_over_and_not_kept() {
     for kind in [0x17, 0x190b_4d38, 0x190b_4d45, varint::MAX] {
-        let mut reader = CapsuleReader::for_sessions();
+        let mut reader = CapsuleReader::for_sessions(true);
         let mut head = Vec::new();
         FrameHeader { kind, len: varint::MAX }.encode(&mut head);
         let piece = [0; 4096];
@@ -144,10 +144,10 @@ fn capsules_after_unknown_ones_are_read() {
 #[test]
 fn declared_lengths_allocate_nothing() {
     // As long as it may be, and a little of it.
-    let mut reader = CapsuleReader::for_sessions();
+    let mut reader = CapsuleReader::for_sessions(true);
     assert_eq!(read_with(&mut reader, &[b"\x00\x50\x00", b"abc"]), Ok(vec![]));
     assert!(reader.held.capacity() <= 64, "{} bytes are held for 3", reader.held.capacity());
-    let mut reader = CapsuleReader::for_sessions();
+    let mut reader = CapsuleReader::for_sessions(true);
     assert_eq!(read_with(&mut reader, &[b"\x68\x43\x44\x04", b"\0"]), Ok(vec![]));
     assert!(reader.held.capacity() <= 64, "{} bytes are held for 1", reader.held.capacity());
 }
@@ -158,7 +158,7 @@ fn datagrams_beyond_the_limit_count_as_lost() {
     let longest = Bytes::from(vec![1; limit]);
     let stream = [raw(DATAGRAM, &vec![2; limit + 1]), raw(DATAGRAM, &longest), raw(DATAGRAM, b"x")].concat();
     let expected = Ok(vec![Capsule::Datagram(longest), Capsule::Datagram(Bytes::from_static(b"x"))]);
-    let mut reader = CapsuleReader::for_sessions();
+    let mut reader = CapsuleReader::for_sessions(true);
     assert_eq!(read_with(&mut reader, &[&stream]), expected);
     assert_eq!(reader.take_passed_over(), 1);
     let pieces: Vec<&[u8]> = stream.chunks(1000).collect();
@@ -190,7 +190,7 @@ fn reasons_that_are_sent_are_cut_at_the_end_of_a_character() {
 #[test]
 fn nothing_follows_the_end_of_a_session() {
     let end = encoded(&[close(0, "")]);
-    let mut reader = CapsuleReader::for_sessions();
+    let mut reader = CapsuleReader::for_sessions(true);
     assert_eq!(read_with(&mut reader, &[&end, b""]), Ok(vec![close(0, "")]));
     assert!(!reader.is_inside());
     for more in [&end[..], b"\x00", b"\x17\x00"] {
@@ -243,4 +243,21 @@ fn other_protocols_know_datagrams_only() {
     let datagrams = vec![Capsule::Datagram(Bytes::new()), Capsule::Datagram(Bytes::from_static(b"datagram"))];
     assert_eq!(read_with(&mut reader, &[&stream]), Ok(datagrams));
     assert_eq!((reader.take_passed_over(), reader.is_inside()), (10, false));
+}
+
+#[test]
+fn limits_of_sessions_mean_nothing_without_flow_control() {
+    let mut stream = raw(MAX_DATA, b"");
+    stream.extend_from_slice(&raw(MAX_STREAMS_UNI, &[0xff; 8]));
+    stream.extend_from_slice(&encoded(&examples()));
+    let mut reader = CapsuleReader::for_sessions(false);
+    let capsules = read_with(&mut reader, &[&stream]).expect("nothing that is known is wrong");
+    let is_known = |capsule: &Capsule| {
+        matches!(capsule, Capsule::Datagram(_) | Capsule::DrainSession | Capsule::CloseSession { .. })
+    };
+    assert_eq!(capsules, examples().into_iter().filter(is_known).collect::<Vec<_>>());
+    assert_eq!(reader.take_passed_over(), 2 + 6);
+    // Those of single streams are wrong all the same.
+    let fault = read_with(&mut CapsuleReader::for_sessions(false), &[&raw(MAX_STREAM_DATA, b"\0\x01")]);
+    assert_eq!(fault, Err(CapsuleFault::Prohibited(MAX_STREAM_DATA)));
 }

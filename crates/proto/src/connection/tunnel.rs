@@ -65,7 +65,11 @@ impl Tunnel {
         Self {
             state,
             is_session,
-            capsules: if is_session { CapsuleReader::for_sessions() } else { CapsuleReader::for_datagrams() },
+            capsules: if is_session {
+                CapsuleReader::for_sessions(flow.is_on())
+            } else {
+                CapsuleReader::for_datagrams()
+            },
             datagrams: DatagramQueue::default(),
             bidi: Incoming::default(),
             uni: Incoming::default(),

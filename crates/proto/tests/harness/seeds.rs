@@ -12,7 +12,10 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
     let say = |phrase: u8, stream: u8| phrase << 3 | stream;
     match target {
         "varints" => vec![hex("25"), hex("7bbd"), hex("9d7f3e7d"), hex("c2197c5eff14e88c")],
-        "settings" => vec![settings(&[(0x01, 4096), (0x06, 16_384), (0x07, 16), (0x08, 1), (0x33, 1)])[2..].to_vec()],
+        "settings" => vec![
+            settings(&[(0x01, 4096), (0x06, 16_384), (0x07, 16), (0x08, 1), (0x33, 1)])[2..].to_vec(),
+            hex("33 01 80ffd277 01 ab603742 01 c0000000c671706a 10 94e9cd29 01 ac7cf000 01 6b61 44 00 6b64 03 6b65 04"),
+        ],
         "field_section" => vec![section(GET), section(POST), hex("0400 83 82 81 80"), hex("0500 d1 10 50 01 61")],
         "encoder_stream" => vec![hex("3fe11f 41 78 01 79 c0 01 61 00 80 01 62"), hex("20 3f11")],
         "decoder_stream" => vec![hex("02 80 84 88"), hex("01 40 48")],
@@ -24,6 +27,22 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
             b"x-trailer: 1".to_vec(),
         ],
         "priority" => vec![b"u=5, i".to_vec(), b"i=?0,u=0;a=1, x=\"y\"".to_vec()],
+        // What is known and how long a datagram may be, then the content.
+        "capsules" => vec![
+            hex("02 6843 07 00000007 627965"),
+            hex("ff 800078ae 00 00 04 64617461 990b4d3d 02 44 00 990b4d3f 01 02 990b4d40 01 03"),
+            hex("a2 990b4d41 01 0a 990b4d43 01 00 990b4d44 01 01 17 03 616263 00 01 78 990b4d3e 02 0001"),
+            hex("01 80ff37a2 04 80ff7c00 990b4d40 00 6843 04 00000000"),
+            hex("00 00 02 6869 c00000000fffffff c000000000001000 00"),
+        ],
+        "stream_head" => vec![hex("00 68"), hex("44 00 6869"), hex("80010000"), hex("fffffffffffffffc 00"), hex("03")],
+        "datagram_head" => vec![
+            hex("00 6869"),
+            hex("40 40 61"),
+            hex("cfffffffffffffff 61"),
+            hex("d000000000000000"),
+            hex("c00052e4a40fa8fa"),
+        ],
         "control_stream" => vec![
             [hex("07 01 08"), frame(GREASE, b"abc"), hex("0d 01 05 0d 01 07")].concat(),
             [frame(0xf_0700, b"\x00u=1"), hex("07 01 00")].concat(),
