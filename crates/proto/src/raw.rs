@@ -144,12 +144,12 @@ impl Connection {
 
     /// RESET_STREAM with this code.
     pub fn reset_stream(&mut self, id: StreamId, code: u32, t: &mut impl Transport) {
-        self.data.reset(id, CodeSpace::Raw.to_wire(code), t);
+        self.data.reset(id, CodeSpace::Raw.wire(code), t);
     }
 
     /// STOP_SENDING with this code.
     pub fn stop_stream(&mut self, id: StreamId, code: u32, t: &mut impl Transport) {
-        self.data.stop(id, CodeSpace::Raw.to_wire(code), t);
+        self.data.stop(id, CodeSpace::Raw.wire(code), t);
     }
 
     /// Sends a datagram.

@@ -29,14 +29,14 @@ pub(crate) enum CodeSpace {
 }
 
 impl CodeSpace {
-    pub(crate) const fn to_wire(self, code: u32) -> Code {
+    pub(crate) const fn wire(self, code: u32) -> Code {
         match self {
             Self::WebTransport => codes::to_wire(code),
             Self::Raw => Code::new(code as u64),
         }
     }
 
-    pub(crate) fn from_wire(self, code: Code) -> Option<u32> {
+    pub(crate) fn read(self, code: Code) -> Option<u32> {
         match self {
             Self::WebTransport => codes::from_wire(code),
             Self::Raw => u32::try_from(code.value()).ok(),
@@ -288,7 +288,7 @@ impl Receiving {
                 Ok(Some(Received { fin, .. })) => self.fin = fin,
                 Err(RecvError::Reset(code)) => {
                     self.end();
-                    return StreamRead::Reset(code_space.from_wire(code));
+                    return StreamRead::Reset(code_space.read(code));
                 }
                 Err(RecvError::Gone) => {
                     self.end();
@@ -318,7 +318,7 @@ impl Sending {
             SendState::Open => {}
             SendState::Stopped(code) => {
                 self.state = SendState::Done;
-                return StreamWrite::Stopped(code_space.from_wire(code));
+                return StreamWrite::Stopped(code_space.read(code));
             }
             SendState::Done => return StreamWrite::Gone,
         }
@@ -378,7 +378,7 @@ impl Sending {
     fn lose(&mut self, error: SendError, code_space: CodeSpace) -> StreamWrite {
         self.state = SendState::Done;
         match error {
-            SendError::Stopped(code) => StreamWrite::Stopped(code_space.from_wire(code)),
+            SendError::Stopped(code) => StreamWrite::Stopped(code_space.read(code)),
             SendError::Gone => StreamWrite::Gone,
         }
     }

@@ -115,14 +115,14 @@ impl Connection {
     /// Abandons what is sent on a session's stream: RESET_STREAM with the application's code.
     pub fn reset_stream(&mut self, id: StreamId, code: u32, t: &mut impl Transport) {
         let Some(session) = self.data.session_of(id) else { return };
-        self.data.reset(id, CodeSpace::WebTransport.to_wire(code), t);
+        self.data.reset(id, CodeSpace::WebTransport.wire(code), t);
         self.settle_stream(id, session, t);
     }
 
     /// Wants no more of a session's stream: STOP_SENDING with the application's code.
     pub fn stop_stream(&mut self, id: StreamId, code: u32, t: &mut impl Transport) {
         let Some(session) = self.data.session_of(id) else { return };
-        self.data.stop(id, CodeSpace::WebTransport.to_wire(code), t);
+        self.data.stop(id, CodeSpace::WebTransport.wire(code), t);
         self.settle_stream(id, session, t);
     }
 

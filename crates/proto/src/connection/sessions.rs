@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::capsule::{Capsule, CapsuleFault};
+use crate::capsule::{Capsule, CapsuleFault, MAX_REASON};
 use crate::event::{BodyRead, Event};
 use crate::fault::{ConnectionFault, StreamFault};
 use crate::frame::{self, FrameHeader};
@@ -20,9 +20,6 @@ use super::Connection;
 use super::send::RequestError;
 use super::tunnel::{SessionCounters, Tunnel, TunnelState};
 use super::write::{SendState, Sent};
-
-/// The longest reason of WT_CLOSE_SESSION, bytes (draft §6).
-const REASON_MAX: usize = 1024;
 
 impl Connection {
     /// Answers an extended CONNECT request with this 2xx response and opens what it asked for: a WebTransport session,
@@ -95,7 +92,8 @@ impl Connection {
         }
         // The capsule and FIN go before any reset, or a browser does not see code and reason.
         if tunnel.is_session && (code, reason) != (0, "") {
-            let reason = reason[..reason.floor_char_boundary(REASON_MAX)].to_owned();
+            let end = (0..=MAX_REASON.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
+            let reason = reason[..end.unwrap_or(0)].to_owned();
             self.send_capsule(session, &Capsule::CloseSession { code, reason }, true, t);
         } else {
             self.end_tunnel_stream(session, t);
@@ -198,7 +196,11 @@ impl Connection {
                 TunnelState::Open | TunnelState::Left => {}
                 TunnelState::Awaiting | TunnelState::Leaving => return Ok(()),
             }
-            match tunnel.capsules.next(&mut bytes, &self.config.limits) {
+            let next = tunnel.capsules.next(&mut bytes, &self.config.limits);
+            for _ in 0..tunnel.capsules.take_passed_over() {
+                self.budget.glitch(now, &self.config.limits)?;
+            }
+            match next {
                 Ok(Some(capsule)) => self.on_capsule(now, id, capsule, t)?,
                 Ok(None) => return Ok(()),
                 Err(fault) => return self.fail_stream(id, fault.into(), t),
