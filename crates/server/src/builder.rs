@@ -271,10 +271,10 @@ impl ServerBuilder {
 }
 
 /// DATAGRAM frames of a connection that wait to be read or sent, where nothing else was set.
-const DATAGRAM_QUEUE: usize = 128;
+pub(crate) const DATAGRAM_QUEUE: usize = 128;
 /// Streams one way that a client may have open where sessions are spoken: as many as a browser opens, HTTP/3's three, and
 /// those that stopping costs (see `Quic::stop_sending`).
-const SESSION_STREAMS: u64 = 256;
+pub(crate) const SESSION_STREAMS: u64 = 256;
 
 /// Makes tasks from requests with clones of a service.
 fn dispatch_to<S, B>(service: S) -> Dispatch

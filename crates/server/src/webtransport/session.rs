@@ -91,7 +91,7 @@ impl Session {
         Self::with(core, at, status, request, None)
     }
 
-    fn with(core: &Core, at: At, status: Arc<Status>, request: Parts, protocol: Option<String>) -> Self {
+    pub(crate) fn with(core: &Core, at: At, status: Arc<Status>, request: Parts, protocol: Option<String>) -> Self {
         let worker = Arc::clone(&core.shared);
         Self { inner: Arc::new(Inner { at, worker, status, request, protocol }) }
     }

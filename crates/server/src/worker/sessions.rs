@@ -54,6 +54,11 @@ impl Core {
         status
     }
 
+    /// A session that was asked for did not open.
+    pub(crate) fn forget_session(&self, at: At) {
+        self.sessions.borrow_mut().open.remove(&at);
+    }
+
     fn status(&self, at: At) -> Option<Arc<Status>> {
         self.sessions.borrow().open.get(&at).and_then(|open| open.status.upgrade())
     }
