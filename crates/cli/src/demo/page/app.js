@@ -34,13 +34,13 @@ async function openSession(target, path, options = {}) {
 }
 
 // Opens a session, uses it until it ends, and opens the next: a demo that was restarted is found again.
-async function keepOpen(path, use, failed) {
+async function keepOpen(path, use, failed, options) {
   for (let attempt = 0; ; attempt++) {
     const began = performance.now();
     let target;
     try {
       target = await readTarget();
-      const session = await openSession(target, path());
+      const session = await openSession(target, path(), options);
       attempt = 0;
       await use(session, target, performance.now() - began);
     } catch (error) {
@@ -308,7 +308,7 @@ new Plot(element("rtt-plot"), samples);
 if (typeof WebTransport === "undefined") {
   showTrouble(null, {});
 } else {
-  keepOpen(() => "/wt/echo", useEcho, showTrouble);
+  keepOpen(() => "/wt/echo", useEcho, showTrouble, { protocols: ["echo-v2", "echo-v1"] });
   keepOpen(() => `/wt/chat/${encodeURIComponent(roomName())}`, useChat);
   keepOpen(() => "/wt/clock", useClock);
 }
