@@ -150,6 +150,7 @@ function showRoundTrips() {
   show("rtt-p99", samples.quantile(0.99));
   show("rtt-latest", samples.latest);
   element("rtt-lost").textContent = samples.lost;
+  element("fact-pings").textContent = `${samples.answered} of ${samples.answered + samples.lost}`;
 }
 
 function showFacts(session, target, handshake) {

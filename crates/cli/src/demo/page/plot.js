@@ -7,12 +7,15 @@ export class Samples {
   constructor() {
     this.all = [];
     this.lost = 0;
+    this.answered = 0;
   }
 
-  // `ms` is null for a ping that never came back.
+  // `ms` is null for a ping that never came back. Answers overtake each other, and what is lost is known late.
   add(at, ms) {
-    this.all.push({ at, ms });
+    const before = this.all.findLastIndex((sample) => sample.at <= at);
+    this.all.splice(before + 1, 0, { at, ms });
     if (ms === null) this.lost += 1;
+    else this.answered += 1;
     if (this.all.length > SAMPLES_KEPT) this.all.shift();
   }
 
@@ -162,11 +165,11 @@ function runs(samples) {
   return all;
 }
 
-// 1, 2 or 4 times a power of ten: a top that divides in four well.
+// A top that divides in four well.
 function niceTop(highest) {
   const wanted = highest * 1.15;
   const power = 10 ** Math.floor(Math.log10(wanted));
-  return [1, 2, 4, 10].map((step) => step * power).find((top) => top >= wanted);
+  return [1, 2, 4, 6, 8, 10].map((step) => step * power).find((top) => top >= wanted);
 }
 
 function axisLabel(ms) {
