@@ -114,6 +114,12 @@ impl Quic {
         self.inner.path_stats().find(|path| path.active).map(|path| path.rtt)
     }
 
+    /// Packets that were lost on the way to the peer.
+    #[must_use]
+    pub fn packets_lost(&self) -> u64 {
+        self.inner.stats().lost as u64
+    }
+
     /// Whether the stream is one of ours still to be opened: quiche would open it by the way.
     fn is_unopened(&self, id: StreamId) -> bool {
         let next = if id.is_bidirectional() { self.next_bidi } else { self.next_uni };

@@ -103,3 +103,13 @@ fn servers_take_anything_in_any_pieces() {
 fn clients_take_anything_in_any_pieces() {
     replay(&["client_connection"]);
 }
+
+#[test]
+fn servers_of_sessions_take_anything() {
+    replay(&["server_sessions"]);
+}
+
+#[test]
+fn clients_of_sessions_take_anything() {
+    replay(&["client_sessions"]);
+}

@@ -58,6 +58,18 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
             play(&[(7, say(6, 4)), (7, say(12, 0)), (7, say(2, 0)), (7, say(4, 0)), (10, say(5, 0)), (10, say(2, 1))]),
             play(&[(7, say(7, 5)), (7, say(10, 0)), (7, say(8, 5)), (13, 1), (14, 2), (10, say(2, 2))]),
         ],
+        // A choice, then operations on streams, each with what is said; the peer has greeted but in the last one.
+        "server_sessions" => vec![
+            vec![0x00, 0x40, 4, 0xa0, 6, 0xc0, 6, 0xd4, 9, 0, 2, 0, 1, 0x54, 9, 27, 3, 0, b'h', b'i', 0, 0, 24, 0],
+            vec![0x01, 0xa0, 6, 0xc0, 6, 0, 5, 0, 8, 0, 9, 0x40, 4, 0, 10, 0, 7, 31, 200],
+            vec![0x4a, 0x40, 4, 0x60, 4, 0x40, 9, 0x5a, 3, 0x79, 5, 0, 13, 24, 0],
+            vec![0x02, 0x40, 4, 0xa0, 3, 0x80, 194, 0, 192, 31, 60, 0x20, 222, 0x39, 9],
+        ],
+        "client_sessions" => vec![
+            vec![0x00, 0x40, 4, 0xa0, 6, 0xc0, 6, 0x60, 1, 0x20, 193, 0, 2, 27, 2, 0, 1, 0, 0, 24, 0],
+            vec![0x01, 0xa0, 6, 0xc0, 6, 0, 5, 0, 9, 0, 1, 0x40, 4, 0x54, 9, 25, 3],
+            vec![0x40, 0x80, 195, 0xa0, 6, 0x40, 4, 0, 217, 0, 216, 0x20, 193, 0x34, 0],
+        ],
         other => panic!("no target is called {other}"),
     }
 }

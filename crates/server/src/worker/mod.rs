@@ -7,6 +7,8 @@ mod core;
 mod exchange;
 mod executor;
 mod informer;
+mod remote;
+mod sessions;
 mod shared;
 mod stopping;
 mod stream_body;
@@ -31,6 +33,9 @@ pub(crate) use self::core::{At, Awaits, Core, Entered};
 pub(crate) use exchange::{send_body, serve};
 pub(crate) use executor::Task;
 pub(crate) use informer::Informer;
+pub(crate) use remote::{Asking, tell};
+pub(crate) use sessions::Dropped;
+use sessions::Wants;
 pub(crate) use shared::{Command, Shared};
 use stopping::Stopping;
 pub(crate) use stream_body::StreamBody;
@@ -147,6 +152,7 @@ impl Worker {
         self.tell_events();
         self.run_tasks();
         self.core.release_bodies();
+        self.core.run_drops();
         received
     }
 
@@ -184,7 +190,9 @@ impl Worker {
         self.core.shared.take_commands(&mut commands);
         for command in commands.drain(..) {
             match command {
-                Command::Read(read) => read.run(&self.core),
+                Command::Poll(errand) => errand.run(&self.core),
+                Command::Run(f) => f(&self.core),
+                Command::Drop(dropped) => self.core.queue_drop(dropped),
                 Command::Release(at) => self.core.queue_release(at),
                 Command::Inform(at, parts) => {
                     if let Err(fault) = self.core.respond(at, &parts, &mut bytes::Bytes::new(), false) {
@@ -265,7 +273,15 @@ impl Worker {
                 self.core.wake(at(stream), Awaits::Body);
             }
             // The client does not want the response (any more): nobody is left to work for.
-            HttpEvent::Stopped(stream, _) => self.abandon(at(stream)),
+            HttpEvent::Stopped(stream, _) => {
+                self.abandon(at(stream));
+                self.core.wake_session(at(stream), Wants::Stop);
+            }
+            HttpEvent::Datagram(session) => self.core.wake_session(at(session), Wants::Datagram),
+            HttpEvent::Incoming(session) => self.core.wake_session(at(session), Wants::Incoming),
+            HttpEvent::Credit(session) => self.core.wake_session(at(session), Wants::Credit),
+            HttpEvent::Draining(session) => self.core.on_draining(at(session)),
+            HttpEvent::SessionEnded(session, end) => self.core.on_session_ended(at(session), end),
             HttpEvent::Failed(stream, fault) => {
                 tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message was malformed");
                 self.core.client.borrow_mut().on_reset(at(stream), fault.code());
@@ -315,8 +331,12 @@ impl Worker {
             let next = self.exchanges.range(first..).next().map(|(at, slot)| (*at, *slot));
             let Some((at, slot)) = next.filter(|(at, _)| at.connection == connection) else { break };
             self.exchanges.remove(&at);
-            self.executor.cancel(slot);
+            // A session's handler hears from its calls that it is over, and comes to its own end.
+            if !self.core.is_session(at) {
+                self.executor.cancel(slot);
+            }
         }
+        self.core.end_sessions(connection, &closed);
         self.core.client.borrow_mut().on_closed(connection, closed);
         self.core.end_connection(connection);
     }
@@ -361,8 +381,8 @@ impl Drop for Worker {
         self.core.wake_all();
         self.core.shared.take_commands(&mut self.commands);
         for command in self.commands.drain(..) {
-            if let Command::Read(read) = command {
-                read.give_up();
+            if let Command::Poll(errand) = command {
+                errand.give_up();
             }
         }
     }

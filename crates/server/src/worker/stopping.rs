@@ -83,6 +83,7 @@ impl Worker {
             engine.go_away(*key, false);
         }
         drop(engine);
+        self.core.drain_sessions();
         let refuse_at = now + NOTICE.min(grace);
         let idle = BTreeMap::new();
         self.stopping = Some(Stopping { refuse_at, deadline, refusing: false, look_at: now, idle, over: false });
