@@ -46,6 +46,12 @@ impl Engine<Http> {
         .unwrap_or(Ok(Sent::Gone))
     }
 
+    /// Whether the peer's SETTINGS have come.
+    #[must_use]
+    pub fn has_settings(&self, key: ConnectionKey) -> bool {
+        matches!(self.get(key), Some((Http::Three(connection), _)) if connection.peer_settings().is_some())
+    }
+
     /// Opens a session; see [`Connection::open_session`].
     ///
     /// # Errors

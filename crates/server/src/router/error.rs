@@ -99,7 +99,9 @@ pub enum RouteMistake {
         route: String,
     },
     /// A `:protocol` that no request can carry.
-    #[error("the route {path} asks for the protocol {protocol:?}, which is no upgrade token such as \"name\" or \"name/1\"")]
+    #[error(
+        "the route {path} asks for the protocol {protocol:?}, which is no upgrade token such as \"name\" or \"name/1\""
+    )]
     Protocol {
         /// The path of the route.
         path: String,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use lorraine_proto::message::Protocol;
 
-use super::{Router, RouteMistake, Scope, endpoint};
+use super::{RouteMistake, Router, Scope, endpoint};
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
 use crate::webtransport::{Datagrams, Session, Upgrade, WebTransportOptions};

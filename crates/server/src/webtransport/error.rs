@@ -67,7 +67,9 @@ impl From<SessionEnd> for SessionClosed {
 impl fmt::Display for SessionClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ByPeer { code, reason } => write!(f, "the peer closed it with code {code} ({})", reason.escape_debug()),
+            Self::ByPeer { code, reason } => {
+                write!(f, "the peer closed it with code {code} ({})", reason.escape_debug())
+            }
             Self::ByUs { code, reason } => write!(f, "it was closed with code {code} ({})", reason.escape_debug()),
             Self::Reset(code) => write!(f, "the peer reset it with {code}"),
             Self::Failed(fault) => write!(f, "the peer broke a rule: {fault}"),

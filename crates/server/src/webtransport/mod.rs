@@ -11,6 +11,7 @@
 mod datagrams;
 mod error;
 mod options;
+mod quic;
 mod recv;
 mod send;
 mod session;
@@ -21,6 +22,7 @@ pub use datagrams::Datagrams;
 pub use error::{SessionClosed, SessionError, StreamError};
 pub use lorraine_proto::{DatagramError, SessionCounters};
 pub use options::WebTransportOptions;
+pub use quic::QuicConnection;
 pub use recv::RecvStream;
 pub use send::SendStream;
 pub use session::{Session, SessionStats};

@@ -81,7 +81,17 @@ pub struct SessionStats {
 
 impl Session {
     pub(crate) fn begin(core: &Core, at: At, request: Parts, protocol: Option<String>) -> Self {
-        let status = core.begin_session(at);
+        let status = core.begin_session(at, false);
+        Self::with(core, at, status, request, protocol)
+    }
+
+    /// A connection without HTTP, as one session.
+    pub(crate) fn begin_raw(core: &Core, at: At, request: Parts) -> Self {
+        let status = core.begin_session(at, true);
+        Self::with(core, at, status, request, None)
+    }
+
+    pub(crate) fn with(core: &Core, at: At, status: Arc<Status>, request: Parts, protocol: Option<String>) -> Self {
         let worker = Arc::clone(&core.shared);
         Self { inner: Arc::new(Inner { at, worker, status, request, protocol }) }
     }

@@ -23,11 +23,12 @@ use std::time::{Duration, Instant};
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
 use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
-use lorraine_proto::{Event as HttpEvent, StreamId};
+use lorraine_proto::{Event as HttpEvent, StreamId, raw};
 
 use crate::body::RequestBody;
 use crate::report::WorkerReport;
 use crate::request::{ConnectionInfo, RequestInfo};
+use crate::webtransport::Session;
 
 pub(crate) use self::core::{At, Awaits, Core, Entered};
 pub(crate) use exchange::{send_body, serve};
@@ -55,6 +56,9 @@ const WORTH_ANOTHER_ROUND: usize = 8;
 /// What a server does with a request: makes the task that answers it. Clients have none.
 pub(crate) type Dispatch = Box<dyn FnMut(&Rc<Core>, At, Request<RequestBody>) -> Task>;
 
+/// What serves a connection without HTTP.
+pub(crate) type RawHandler = Arc<dyn Fn(Session) -> Task + Send + Sync>;
+
 /// A signal is reported to whoever runs the worker.
 pub(crate) type OnSignal = Box<dyn FnMut(Signal)>;
 
@@ -65,6 +69,8 @@ pub(crate) struct Worker {
     executor: Executor,
     dispatch: Option<Dispatch>,
     on_signal: OnSignal,
+    /// What serves connections that speak no HTTP, by their ALPN.
+    raw: Vec<(&'static str, RawHandler)>,
     /// Requests whose tasks are still running.
     exchanges: BTreeMap<At, usize>,
     connections: BTreeMap<ConnectionKey, ConnectionInfo>,
@@ -92,11 +98,16 @@ impl Worker {
             executor,
             dispatch,
             on_signal,
+            raw: Vec::new(),
             exchanges: BTreeMap::new(),
             connections: BTreeMap::new(),
             stopping: None,
             commands: Vec::new(),
         }
+    }
+
+    pub(crate) fn set_raw(&mut self, raw: Vec<(&'static str, RawHandler)>) {
+        self.raw = raw;
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
@@ -226,12 +237,17 @@ impl Worker {
             let Some((connection, event)) = next else { return };
             match event {
                 Event::Established { alpn, peer, local } => {
+                    let raw = self.raw.iter().find(|(name, _)| name.as_bytes() == alpn).cloned();
+                    let http = if alpn == b"h3" { "h3" } else { "hq-interop" };
                     let info = ConnectionInfo {
                         peer_addr: peer,
                         local_addr: local,
-                        alpn: if alpn == b"h3" { "h3" } else { "hq-interop" },
+                        alpn: raw.as_ref().map_or(http, |(name, _)| name),
                         early_data: false,
                     };
+                    if let Some((_, handler)) = raw {
+                        self.begin_raw(connection, info, handler);
+                    }
                     self.connections.insert(connection, info);
                     if let Some(stopping) = &self.stopping {
                         self.core.engine.borrow_mut().go_away(connection, stopping.is_refusing());
@@ -290,6 +306,15 @@ impl Worker {
             HttpEvent::GoAway(_) | HttpEvent::Settings(_) => {}
             _ => {}
         }
+    }
+
+    /// Runs the handler of a connection without HTTP.
+    fn begin_raw(&mut self, connection: ConnectionKey, info: ConnectionInfo, handler: RawHandler) {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(RequestInfo::from(info));
+        let at = At { connection, stream: raw::SESSION };
+        let session = Session::begin_raw(&self.core, at, request.into_parts().0);
+        self.executor.spawn(Box::pin(async move { handler(session).await }));
     }
 
     fn on_request(&mut self, at: At, parts: http::request::Parts, end: bool) {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use lorraine_engine::{Closed, ConnectionKey};
 use lorraine_proto::webtransport::{Direction, OpenError, SessionEnd, StreamRead, StreamWrite};
-use lorraine_proto::DatagramError;
+use lorraine_proto::{Code, DatagramError};
 
 use super::core::{At, Awaits, Core};
 use crate::webtransport::{SessionClosed, SessionStats, Status};
@@ -35,21 +35,32 @@ pub(crate) enum Wants {
 /// The sessions of a worker that somebody holds.
 #[derive(Default)]
 pub(super) struct Sessions {
-    open: BTreeMap<At, Weak<Status>>,
+    open: BTreeMap<At, Open>,
     waiting: BTreeMap<(At, Wants), Vec<Waker>>,
     dropped: Vec<Dropped>,
 }
 
+struct Open {
+    status: Weak<Status>,
+    /// The whole connection is the session.
+    is_raw: bool,
+}
+
 impl Core {
     /// A session has opened.
-    pub(crate) fn begin_session(&self, at: At) -> Arc<Status> {
+    pub(crate) fn begin_session(&self, at: At, is_raw: bool) -> Arc<Status> {
         let status = Arc::new(Status::default());
-        self.sessions.borrow_mut().open.insert(at, Arc::downgrade(&status));
+        self.sessions.borrow_mut().open.insert(at, Open { status: Arc::downgrade(&status), is_raw });
         status
     }
 
+    /// A session that was asked for did not open.
+    pub(crate) fn forget_session(&self, at: At) {
+        self.sessions.borrow_mut().open.remove(&at);
+    }
+
     fn status(&self, at: At) -> Option<Arc<Status>> {
-        self.sessions.borrow().open.get(&at).and_then(Weak::upgrade)
+        self.sessions.borrow().open.get(&at).and_then(|open| open.status.upgrade())
     }
 
     fn has_ended(&self, at: At) -> bool {
@@ -170,7 +181,14 @@ impl Core {
 
     /// Closes a session, or a connection without HTTP.
     pub(crate) fn close_session(&self, at: At, code: u32, reason: &str) {
-        self.engine.borrow_mut().close_session(self.now(), at.connection, at.stream, code, reason);
+        let is_raw = self.sessions.borrow().open.get(&at).is_some_and(|open| open.is_raw);
+        let mut engine = self.engine.borrow_mut();
+        if is_raw {
+            engine.close(self.now(), at.connection, Code::new(code.into()), reason);
+        } else {
+            engine.close_session(self.now(), at.connection, at.stream, code, reason);
+        }
+        drop(engine);
         self.settle_session(at, SessionClosed::ByUs { code, reason: reason.to_owned() });
     }
 
@@ -212,7 +230,7 @@ impl Core {
 
     /// A session is over: everyone who waits for something of it finds out.
     fn settle_session(&self, at: At, closed: SessionClosed) {
-        let status = self.sessions.borrow_mut().open.remove(&at).and_then(|status| status.upgrade());
+        let status = self.sessions.borrow_mut().open.remove(&at).and_then(|open| open.status.upgrade());
         if let Some(status) = status {
             status.end(closed);
         }

@@ -102,6 +102,9 @@ impl Worker {
         stopping.look_at = now + LOOK;
         let refuse = !stopping.refusing && (now >= stopping.refuse_at || late);
         stopping.refusing |= refuse;
+        if late {
+            self.connections.keys().for_each(|key| self.core.close_sessions(*key));
+        }
         let mut engine = self.core.engine.borrow_mut();
         for key in self.connections.keys() {
             if refuse {
