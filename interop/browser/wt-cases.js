@@ -23,9 +23,9 @@ export const cases = {
 
   async datagrams_of_every_size_arrive(visit) {
     const session = await visit.open("/wt/echo");
-    const sizes = [0, 1, 2, 100, 500, session.datagrams.maxDatagramSize];
+    const sizes = [visit.expect.readsEmptyDatagrams ? 0 : 3, 1, 2, 100, 1_000, session.datagrams.maxDatagramSize];
     await exchangeDatagrams(session, sizes.map((size, index) => pattern(size, index)));
-    return `up to ${sizes.at(-1)} bytes`;
+    return `${sizes.join(", ")} bytes`;
   },
 
   async bidi_echo_of_1_mib_has_its_hash(visit) {
@@ -50,6 +50,7 @@ export const cases = {
     const bidi = await session.createBidirectionalStream();
     await within(bidi.writable.close(), "end of a bidi stream");
     equal((await within(readAll(bidi.readable), "empty bidi stream")).length, 0, "bytes");
+    if (!visit.expect.readsEmptyUniStreams) return "bidi only: the browser takes no empty uni stream";
     await within((await session.createUnidirectionalStream()).close(), "end of a uni stream");
     const [uni] = await accept(session.incomingUnidirectionalStreams, 1, "uni stream");
     equal((await within(readAll(uni), "empty uni stream")).length, 0, "bytes");
@@ -172,10 +173,10 @@ export const cases = {
   async two_sessions_keep_theirs_apart(visit) {
     const sessions = await Promise.all([visit.open("/wt/echo"), visit.open("/wt/echo")]);
     const both = sessions.map(async (session, seed) => {
-      const datagrams = exchangeDatagrams(session, range(20).map((index) => pattern(40, 1_000 * (seed + 1) + index)));
+      // Before the streams: browsers drop datagrams that wait behind a full congestion window.
+      await exchangeDatagrams(session, range(20).map((index) => pattern(40, 1_000 * (seed + 1) + index)));
       const body = pattern(50_000, seed + 1);
       equal(await sha256(await within(echo(session, body), "echo")), await sha256(body), `echo of session ${seed}`);
-      await datagrams;
     });
     await Promise.all(both);
     sessions[0].close();
@@ -286,12 +287,9 @@ function streamError(streamErrorCode) {
 }
 
 function expectReset(visit, error, code) {
-  if (visit.expect.resetHasCode) {
-    const seen = [error.name, error.source, error.streamErrorCode];
-    equal(seen, ["WebTransportError", "stream", visit.expect.codeSeen(code)], describe(error));
-  } else {
-    equal(error.name, "TypeError", describe(error));
-  }
+  if (error.name === "TypeError" && visit.expect.resetMayLackCode) return;
+  const seen = [error.name, error.source, error.streamErrorCode];
+  equal(seen, ["WebTransportError", "stream", visit.expect.codeSeen(code)], "reset");
 }
 
 async function expectRefused(session) {

@@ -32,6 +32,7 @@ PROTOCOLS = ("echo-v2", "echo-v1")
 PATTERN = bytes(index % 251 for index in range(251))
 # More than this on the CONNECT stream without a whole capsule ends the session.
 LONGEST_CAPSULE = 65_536
+RESET_AFTER_SECONDS = 0.1
 
 
 def to_wire(code: int) -> int:
@@ -186,14 +187,18 @@ class ResetSession(Session):
         self._stopped = False
         stream = self.open(uni=True)
         self.write(stream, b"reset", False)
-        # aioquic drops what was not sent before a reset, the session's ID too.
-        self.connection.transmit()
-        self.connection.reset(stream, self._code())
+        # Browsers never show a stream to the page that was reset before they got round to it.
+        asyncio.get_running_loop().call_later(RESET_AFTER_SECONDS, self._reset, stream)
 
     def on_data(self, stream: int, data: bytes, end: bool) -> None:
         if not is_uni(stream) and not self._stopped:
             self._stopped = True
             self.connection.stop(stream, self._code())
+
+    def _reset(self, stream: int) -> None:
+        if not self.ended:
+            self.connection.reset(stream, self._code())
+            self.connection.transmit()
 
     def _code(self) -> int:
         return int(self.parameter("code", "0"))
@@ -336,6 +341,8 @@ def choose_protocol(offered: str) -> str | None:
 
 async def serve(arguments: argparse.Namespace) -> None:
     configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"], max_datagram_frame_size=65_536)
+    # Browsers send datagrams of more than aioquic's 1,200 bytes; one that fits in no packet would block its queue.
+    configuration.max_datagram_size = 1_400
     configuration.load_cert_chain(arguments.cert, arguments.key)
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(
