@@ -1,4 +1,4 @@
-// What both WebTransport suites share: the command line, the page's own server, the run of the cases and their report.
+// What both WebTransport suites share: the command line, the pages that the cases run in, and the report.
 // A suite prints one line of JSON for each case: {name, verdict: "ok" | "fail" | "skip", detail, seconds}.
 
 import { readFile } from "node:fs/promises";
@@ -9,6 +9,8 @@ import { cases } from "./wt-cases.js";
 const CASE_MS = 60_000;
 const PAGE = "<!doctype html><meta charset=utf-8><title>WebTransport cases</title>";
 const SCRIPTS = new Set(["/wt-cases.js", "/wt-tools.js", "/expectations.js"]);
+// Cases of a page that is not on http://localhost. Nobody serves it: the driver answers for it.
+const ORIGINS = { allowed_origin: "https://allowed.example" };
 
 /** What a suite is told: where the server is, and what its certificate's hash is. */
 export function readArguments() {
@@ -26,18 +28,28 @@ export function readArguments() {
   return values;
 }
 
-/** Runs the cases, each in a page of its own: `newPage()` gives one with goto(), evaluate() and close(). */
-export async function runCases({ names, newPage, environment }) {
+/**
+ * Runs the cases, each in a page of its own. `openPage(name)` gives a page with goto(), evaluate() and close();
+ * `answerFor(page, origin, answer)` lets `answer(path)` serve what the page asks of that origin.
+ */
+export async function runCases({ names, openPage, answerFor, environment }) {
   const server = await serve();
+  const runOne = async (name) => {
+    const page = await openPage(name);
+    try {
+      if (ORIGINS[name]) await answerFor(page, ORIGINS[name], answer);
+      await page.goto(`${ORIGINS[name] ?? server.origin}/`);
+      return await page.evaluate(inPage, { name, environment });
+    } finally {
+      // A page that hangs must not hold up the others.
+      page.close().catch(() => {});
+    }
+  };
   try {
-    for (const name of names) report({ name, ...(await runCase(server.origin, name, newPage, environment)) });
+    for (const name of names) console.log(JSON.stringify({ name, ...(await inTime(runOne(name))) }));
   } finally {
     server.close();
   }
-}
-
-export function report(line) {
-  console.log(JSON.stringify(line));
 }
 
 /** A certificate hash that no certificate has. */
@@ -47,24 +59,16 @@ export function wrongHash(hash) {
   return bytes.toString("base64");
 }
 
-async function runCase(origin, name, newPage, environment) {
-  const page = await newPage();
+async function inTime(running) {
   let timer;
   const late = new Promise((resolve) => {
     timer = setTimeout(() => resolve({ verdict: "fail", detail: `not done after ${CASE_MS} ms` }), CASE_MS);
   });
-  const visit = async () => {
-    await page.goto(origin);
-    return page.evaluate(inPage, { name, environment });
-  };
+  const failed = (error) => ({ verdict: "fail", detail: `the browser failed: ${error.message}` });
   try {
-    return await Promise.race([visit(), late]);
-  } catch (error) {
-    return { verdict: "fail", detail: `the browser failed: ${error.message}` };
+    return await Promise.race([running.catch(failed), late]);
   } finally {
     clearTimeout(timer);
-    // A page that hangs must not hold up the others.
-    page.close().catch(() => {});
   }
 }
 
@@ -78,14 +82,15 @@ async function inPage({ name, environment }) {
 // WebTransport wants a secure context: http://localhost is one.
 async function serve() {
   const server = createServer(async (request, response) => {
-    if (!SCRIPTS.has(request.url)) {
-      response.writeHead(request.url === "/" ? 200 : 404, { "content-type": "text/html" });
-      response.end(request.url === "/" ? PAGE : "");
-      return;
-    }
-    response.writeHead(200, { "content-type": "text/javascript" });
-    response.end(await readFile(new URL(`.${request.url}`, import.meta.url)));
+    const { status, contentType, body } = await answer(request.url);
+    response.writeHead(status, { "content-type": contentType }).end(body);
   });
   await new Promise((resolve) => server.listen(0, "localhost", resolve));
-  return { origin: `http://localhost:${server.address().port}/`, close: () => server.close() };
+  return { origin: `http://localhost:${server.address().port}`, close: () => server.close() };
+}
+
+async function answer(path) {
+  if (path === "/") return { status: 200, contentType: "text/html", body: PAGE };
+  if (!SCRIPTS.has(path)) return { status: 404, contentType: "text/plain", body: "" };
+  return { status: 200, contentType: "text/javascript", body: await readFile(new URL(`.${path}`, import.meta.url)) };
 }

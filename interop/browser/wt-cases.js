@@ -154,20 +154,36 @@ export const cases = {
   },
 
   async refused_origin(visit) {
+    await expectAlive(await visit.open("/wt/echo"));
     await expectRefused(visit.begin("/wt/private"));
   },
 
+  // The same from a page of the origin that the route lets in.
+  async allowed_origin(visit) {
+    equal(location.origin, "https://allowed.example", "origin of the page");
+    await expectAlive(await visit.open("/wt/private"));
+  },
+
   async wrong_path(visit) {
+    await expectAlive(await visit.open("/wt/echo"));
     await expectRefused(visit.begin("/wt/there-is-no-such-route"));
   },
 
   async drain(visit) {
     const session = await visit.open("/wt/drain");
     await expectAlive(session);
-    if (!("draining" in session)) return "the session goes on; the browser has no `draining`";
+    await exchangeDatagrams(session, [pattern(10)]);
+  },
+
+  async draining_is_told(visit) {
+    if (!("draining" in WebTransport.prototype)) throw new Skip("the browser has no `draining`");
+    const session = await visit.open("/wt/drain");
     await within(session.draining, "draining");
     await expectAlive(session);
-    return "`draining` is told, and the session goes on";
+    const other = await visit.open("/wt/echo");
+    const early = other.draining.then(() => "told");
+    await expectAlive(other);
+    equal(await Promise.race([early, "not told"]), "not told", "draining of a session that is not drained");
   },
 
   async two_sessions_keep_theirs_apart(visit) {
@@ -191,6 +207,7 @@ export const cases = {
   },
 
   async wrong_hash(visit) {
+    await expectAlive(await visit.open("/wt/echo"));
     const wrong = new Visit({ ...visit, hash: visit.wrongHash });
     await expectRefused(wrong.begin("/wt/echo"));
   },
