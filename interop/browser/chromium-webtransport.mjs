@@ -1,8 +1,9 @@
 // The WebTransport cases in headless Chromium.
 // usage: node chromium-webtransport.mjs --browser PATH --base https://127.0.0.1:PORT --hash BASE64 [--case NAME ...]
+//    or: node chromium-webtransport.mjs --browser PATH --page http://localhost:PORT [--screenshot FILE]
 
 import { chromium } from "playwright-core";
-import { readArguments, runCases, wrongHash } from "./suite.mjs";
+import { readArguments, run } from "./suite.mjs";
 
 const ARGUMENTS = [
   "--no-sandbox",
@@ -17,16 +18,18 @@ const ARGUMENTS = [
 // What Chromium has only with its experimental features.
 const EXPERIMENTAL = { draining_is_told: "--enable-experimental-web-platform-features" };
 
-const { browser: executablePath, base, hash, case: names } = readArguments();
-const browsers = new Map();
+const values = readArguments();
+// One for each set of arguments that a case needs.
+const windows = new Map();
 
 async function openPage(name) {
-  const more = EXPERIMENTAL[name] ?? "";
-  if (!browsers.has(more)) {
-    const args = [...ARGUMENTS, more].filter(Boolean);
-    browsers.set(more, await chromium.launch({ executablePath, args }));
+  const more = EXPERIMENTAL[name] ? [EXPERIMENTAL[name]] : [];
+  const key = more.join();
+  if (!windows.has(key)) {
+    const browser = await chromium.launch({ executablePath: values.browser, args: [...ARGUMENTS, ...more] });
+    windows.set(key, await browser.newContext());
   }
-  return browsers.get(more).newPage();
+  return windows.get(key).newPage();
 }
 
 async function answerFor(page, origin, answer) {
@@ -34,8 +37,7 @@ async function answerFor(page, origin, answer) {
 }
 
 try {
-  const environment = { browser: "chromium", base, hash, wrongHash: wrongHash(hash) };
-  await runCases({ names, openPage, answerFor, environment });
+  await run({ name: "chromium", values, openPage, answerFor });
 } finally {
-  await Promise.all([...browsers.values()].map((browser) => browser.close()));
+  await Promise.all([...windows.values()].map((window) => window.browser().close()));
 }

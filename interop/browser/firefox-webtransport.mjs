@@ -1,11 +1,17 @@
 // The WebTransport cases in headless Firefox.
 // usage: node firefox-webtransport.mjs --browser PATH --base https://127.0.0.1:PORT --hash BASE64 [--case NAME ...]
+//    or: node firefox-webtransport.mjs --browser PATH --page http://localhost:PORT [--screenshot FILE]
 
 import puppeteer from "puppeteer-core";
-import { readArguments, runCases, wrongHash } from "./suite.mjs";
+import { readArguments, run } from "./suite.mjs";
 
-const { browser: executablePath, base, hash, case: names } = readArguments();
-const browser = await puppeteer.launch({ browser: "firefox", protocol: "webDriverBiDi", executablePath, headless: true });
+const values = readArguments();
+const browser = await puppeteer.launch({
+  browser: "firefox",
+  protocol: "webDriverBiDi",
+  executablePath: values.browser,
+  headless: true,
+});
 
 async function answerFor(page, origin, answer) {
   await page.setRequestInterception(true);
@@ -17,8 +23,7 @@ async function answerFor(page, origin, answer) {
 }
 
 try {
-  const environment = { browser: "firefox", base, hash, wrongHash: wrongHash(hash) };
-  await runCases({ names, openPage: () => browser.newPage(), answerFor, environment });
+  await run({ name: "firefox", values, openPage: () => browser.newPage(), answerFor });
 } finally {
   await browser.close();
 }

@@ -4,6 +4,7 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
+import { visitDemoPage } from "./demo-page.mjs";
 import { cases } from "./wt-cases.js";
 
 const CASE_MS = 60_000;
@@ -12,7 +13,7 @@ const SCRIPTS = new Set(["/wt-cases.js", "/wt-tools.js", "/expectations.js"]);
 // Cases of a page that is not on http://localhost. Nobody serves it: the driver answers for it.
 const ORIGINS = { allowed_origin: "https://allowed.example" };
 
-/** What a suite is told: where the server is, and what its certificate's hash is. */
+/** What a suite is told: the browser, and either the server with its certificate's hash, or the demo's page. */
 export function readArguments() {
   const { values } = parseArgs({
     options: {
@@ -20,21 +21,29 @@ export function readArguments() {
       base: { type: "string" },
       hash: { type: "string" },
       case: { type: "string", multiple: true, default: Object.keys(cases) },
+      page: { type: "string" },
+      screenshot: { type: "string", default: "page.png" },
     },
   });
-  for (const name of ["browser", "base", "hash"]) {
-    if (!values[name]) throw new Error(`--${name} is missing: --browser PATH --base https://127.0.0.1:PORT --hash BASE64 [--case NAME]`);
+  if (!values.browser || !(values.page || (values.base && values.hash))) {
+    throw new Error("usage: --browser PATH --base https://127.0.0.1:PORT --hash BASE64 [--case NAME ...] | --page URL [--screenshot FILE]");
   }
   return values;
 }
 
 /**
- * Runs the cases, each in a page of its own. `openPage(name)` gives a page with goto(), evaluate() and close();
- * `answerFor(page, origin, answer)` lets `answer(path)` serve what the page asks of that origin.
+ * Runs what the arguments say, each case in a page of its own. `openPage(name)` gives a page of Playwright's or
+ * Puppeteer's; `answerFor(page, origin, answer)` lets `answer(path)` serve what the page asks of that origin.
  */
-export async function runCases({ names, openPage, answerFor, environment }) {
+export async function run({ name: browser, values, openPage, answerFor }) {
+  if (values.page) {
+    await report("page", visitDemoPage({ openPage, url: values.page, screenshot: values.screenshot }));
+    return;
+  }
+  const { base, hash } = values;
+  const environment = { browser, base, hash, wrongHash: wrongHash(hash) };
   const server = await serve();
-  const runOne = async (name) => {
+  const runCase = async (name) => {
     const page = await openPage(name);
     try {
       if (ORIGINS[name]) await answerFor(page, ORIGINS[name], answer);
@@ -45,31 +54,27 @@ export async function runCases({ names, openPage, answerFor, environment }) {
       page.close().catch(() => {});
     }
   };
-  try {
-    for (const name of names) console.log(JSON.stringify({ name, ...(await inTime(runOne(name))) }));
-  } finally {
-    server.close();
-  }
+  for (const name of values.case) await report(name, runCase(name));
+  server.close();
 }
 
-/** A certificate hash that no certificate has. */
-export function wrongHash(hash) {
-  const bytes = Buffer.from(hash, "base64");
-  bytes[0] ^= 0xff;
-  return bytes.toString("base64");
-}
-
-async function inTime(running) {
+async function report(name, running) {
+  const began = performance.now();
   let timer;
   const late = new Promise((resolve) => {
     timer = setTimeout(() => resolve({ verdict: "fail", detail: `not done after ${CASE_MS} ms` }), CASE_MS);
   });
-  const failed = (error) => ({ verdict: "fail", detail: `the browser failed: ${error.message}` });
-  try {
-    return await Promise.race([running.catch(failed), late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const failed = (error) => ({ verdict: "fail", detail: error.message });
+  const outcome = await Promise.race([running.catch(failed), late]);
+  clearTimeout(timer);
+  console.log(JSON.stringify({ name, seconds: (performance.now() - began) / 1_000, ...outcome }));
+}
+
+// A certificate hash that no certificate has.
+function wrongHash(hash) {
+  const bytes = Buffer.from(hash, "base64");
+  bytes[0] ^= 0xff;
+  return bytes.toString("base64");
 }
 
 // Runs in the page; what is known of the browser is looked up there, since functions cannot travel.
