@@ -242,28 +242,31 @@ export async function run(name, environment) {
   }
 }
 
-// Sends them one after the other, and waits until each has come back once.
-async function exchangeDatagrams(session, datagrams) {
-  const missing = new Map(datagrams.map((datagram) => [datagram.join(), datagram.length]));
+// Sends datagrams and waits until each has come back once. Only a few are under way at a time: browsers and servers
+// drop what queues up, as they may.
+async function exchangeDatagrams(session, datagrams, atOnce = 8) {
+  const waiting = [...datagrams];
+  const underWay = new Set();
   const reader = session.datagrams.readable.getReader();
-  const receive = async () => {
-    while (missing.size > 0) {
+  const writer = writableOf(session.datagrams).getWriter();
+  const exchange = async () => {
+    while (waiting.length + underWay.size > 0) {
+      if (waiting.length > 0 && underWay.size < atOnce) {
+        const datagram = waiting.shift();
+        underWay.add(datagram.join());
+        await writer.write(datagram);
+        continue;
+      }
       const { value, done } = await reader.read();
       if (done) throw new Error("the session ended");
-      if (!missing.delete(value.join())) throw new Error(`a datagram of ${value.length} bytes came that was not sent, or twice`);
+      if (!underWay.delete(value.join())) throw new Error(`${value.length} bytes came that were not sent, or twice`);
     }
   };
-  const received = within(receive(), "datagrams");
-  received.catch(() => {});
-  const writer = writableOf(session.datagrams).getWriter();
-  for (const datagram of datagrams) {
-    await writer.ready;
-    await writer.write(datagram);
-  }
   try {
-    await received;
+    await within(exchange(), "datagrams");
   } catch (error) {
-    throw new Error(`${datagrams.length - missing.size} of ${datagrams.length} datagrams came back: ${describe(error)}`);
+    const back = datagrams.length - waiting.length - underWay.size;
+    throw new Error(`${back} of ${datagrams.length} came back, ${underWay.size} are under way: ${describe(error)}`);
   } finally {
     reader.releaseLock();
     writer.releaseLock();
