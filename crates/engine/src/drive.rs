@@ -231,6 +231,7 @@ fn report_streams<P: Protocol>(
     budget: &mut usize,
 ) -> Result<(), Fault> {
     quic.review();
+    protocol.handle_credit();
     while *budget > 0 {
         let Some(id) = quic.next_readable() else { break };
         *budget -= 1;

@@ -1,11 +1,14 @@
-//! The protocols Lorraine speaks on a connection: HTTP/3, and HTTP/0.9 for interoperability tools.
+//! The protocols Lorraine speaks on a connection: HTTP/3, HTTP/0.9 for interoperability tools, and what an application
+//! speaks itself.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use lorraine_proto::message::SendFault;
-use lorraine_proto::{BodyRead, Code, Config, Connection, ConnectionFault, Event, RequestError, Sent, StreamId, hq};
+use lorraine_proto::{
+    BodyRead, Code, Config, Connection, ConnectionFault, Event, RequestError, Sent, StreamId, hq, raw,
+};
 
 use crate::engine::Engine;
 use crate::protocol::{Fault, Protocol, Start};
@@ -20,6 +23,8 @@ pub enum Http {
     Three(Connection),
     /// `hq-interop`.
     Nine(hq::Connection),
+    /// An ALPN of the application's own: no HTTP at all.
+    Raw(raw::Connection),
 }
 
 impl Protocol for Http {
@@ -29,6 +34,9 @@ impl Protocol for Http {
     fn new(config: &Config, start: Start<'_>, quic: &mut Quic) -> Self {
         if start.alpn == b"hq-interop" {
             return Self::Nine(hq::Connection::default());
+        }
+        if start.alpn != b"h3" {
+            return Self::Raw(raw::Connection::new(start.role, config.limits.clone()));
         }
         let mut connection = Connection::new(start.role, config.clone());
         if let Err(fault) = connection.handle_established(quic) {
@@ -44,6 +52,10 @@ impl Protocol for Http {
                 connection.handle_readable(id, quic);
                 Ok(())
             }
+            Self::Raw(connection) => {
+                connection.handle_readable(id);
+                Ok(())
+            }
         }
     }
 
@@ -51,6 +63,10 @@ impl Protocol for Http {
         match self {
             Self::Three(connection) => Ok(connection.handle_writable(id, quic)?),
             Self::Nine(connection) => Ok(connection.handle_writable(id, quic)?),
+            Self::Raw(connection) => {
+                connection.handle_writable(id, quic);
+                Ok(())
+            }
         }
     }
 
@@ -58,20 +74,43 @@ impl Protocol for Http {
         match self {
             Self::Three(connection) => Ok(connection.handle_stopped(quic)?),
             Self::Nine(connection) => Ok(connection.handle_stopped(quic)?),
+            Self::Raw(connection) => {
+                connection.handle_stopped(quic);
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Bytes, quic: &mut Quic) -> Result<(), Fault> {
+        match self {
+            Self::Three(connection) => Ok(connection.handle_datagram(now, datagram, quic)?),
+            Self::Nine(_) => Ok(()),
+            Self::Raw(connection) => {
+                connection.handle_datagram(datagram);
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_credit(&mut self) {
+        match self {
+            Self::Three(connection) => connection.renew_credit(),
+            Self::Nine(_) => {}
+            Self::Raw(connection) => connection.renew_credit(),
         }
     }
 
     fn handle_timeout(&mut self, now: Instant, quic: &mut Quic) -> Result<(), Fault> {
         match self {
             Self::Three(connection) => Ok(connection.handle_timeout(now, quic)?),
-            Self::Nine(_) => Ok(()),
+            Self::Nine(_) | Self::Raw(_) => Ok(()),
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Three(connection) => connection.poll_timeout(),
-            Self::Nine(_) => None,
+            Self::Nine(_) | Self::Raw(_) => None,
         }
     }
 
@@ -79,6 +118,7 @@ impl Protocol for Http {
         match self {
             Self::Three(connection) => connection.poll_event(),
             Self::Nine(connection) => connection.poll_event(),
+            Self::Raw(connection) => connection.poll_event(),
         }
     }
 
@@ -117,7 +157,7 @@ impl Engine<Http> {
     ) -> Option<Result<(StreamId, Sent), RequestError>> {
         self.with(key, |http, quic| match http {
             Http::Three(connection) => connection.request(parts, body, end, quic),
-            Http::Nine(_) => Err(RequestError::GoingAway),
+            Http::Nine(_) | Http::Raw(_) => Err(RequestError::GoingAway),
         })
     }
 
@@ -136,6 +176,7 @@ impl Engine<Http> {
         self.with(key, |http, quic| match http {
             Http::Three(connection) => connection.respond(id, parts, body, end, quic),
             Http::Nine(connection) => Ok(connection.respond(id, parts, body, end, quic)),
+            Http::Raw(_) => Ok(Sent::Gone),
         })
         .unwrap_or(Ok(Sent::Gone))
     }
@@ -154,6 +195,7 @@ impl Engine<Http> {
         self.with(key, |http, quic| match http {
             Http::Three(connection) => connection.send_data(id, data, end, quic),
             Http::Nine(connection) => Ok(connection.send_data(id, data, end, quic)),
+            Http::Raw(_) => Ok(Sent::Gone),
         })
         .unwrap_or(Ok(Sent::Gone))
     }
@@ -163,6 +205,7 @@ impl Engine<Http> {
         self.with(key, |http, quic| match http {
             Http::Three(connection) => connection.poll_room(id, quic),
             Http::Nine(connection) => connection.send_data(id, &mut Bytes::new(), false, quic),
+            Http::Raw(_) => Sent::Gone,
         })
         .unwrap_or(Sent::Gone)
     }
@@ -175,6 +218,7 @@ impl Engine<Http> {
         self.with(key, |http, quic| match http {
             Http::Three(connection) => connection.send_trailers(id, trailers, quic),
             Http::Nine(connection) => Ok(connection.send_data(id, &mut Bytes::new(), true, quic)),
+            Http::Raw(_) => Ok(Sent::Gone),
         })
         .unwrap_or(Ok(Sent::Gone))
     }
@@ -186,7 +230,7 @@ impl Engine<Http> {
                 close(quic, &fault);
                 BodyRead::Gone
             }),
-            Http::Nine(_) => BodyRead::End,
+            Http::Nine(_) | Http::Raw(_) => BodyRead::End,
         })
         .unwrap_or(BodyRead::Gone)
     }
@@ -199,6 +243,7 @@ impl Engine<Http> {
                 connection.stop_sending(id, code, quic);
             }
             Http::Nine(connection) => connection.reset(id, code, quic),
+            Http::Raw(_) => {}
         });
     }
 
@@ -237,6 +282,7 @@ impl Engine<Http> {
         self.get(key).map(|(http, _)| match http {
             Http::Three(connection) => connection.active_requests(),
             Http::Nine(connection) => connection.active_requests(),
+            Http::Raw(_) => 0,
         })
     }
 }

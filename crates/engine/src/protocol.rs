@@ -50,6 +50,9 @@ pub trait Protocol: Sized {
         Ok(())
     }
 
+    /// Something came from the peer: it may allow more streams now.
+    fn handle_credit(&mut self) {}
+
     /// The time asked for with [`poll_timeout`](Self::poll_timeout) has come.
     ///
     /// # Errors

@@ -62,6 +62,8 @@ pub struct Quic {
     dropped: Vec<StreamId>,
     /// A path whose challenge is not answered yet.
     probe: Option<PathProbe>,
+    /// Streams one way of the peer's that it was asked to stop.
+    uni_stops: u32,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
 }
@@ -83,6 +85,7 @@ impl Quic {
             stopped: Vec::new(),
             dropped: Vec::new(),
             probe: None,
+            uni_stops: 0,
             datagrams_dropped: 0,
         }
     }
@@ -109,6 +112,12 @@ impl Quic {
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         self.inner.path_stats().find(|path| path.active).map(|path| path.rtt)
+    }
+
+    /// Packets that were lost on the way to the peer.
+    #[must_use]
+    pub fn packets_lost(&self) -> u64 {
+        self.inner.stats().lost as u64
     }
 
     /// Whether the stream is one of ours still to be opened: quiche would open it by the way.
@@ -204,7 +213,12 @@ impl Transport for Quic {
 
     fn stop_sending(&mut self, id: StreamId, code: Code) {
         if !id.is_bidirectional() {
-            if id.initiator() != self.role() && !self.dropped.contains(&id) {
+            // quiche never forgets a stream one way that was stopped, so that each such stream costs the peer one of
+            // those it may open: few are stopped in so many words.
+            if code != Code::H3_STREAM_CREATION_ERROR && self.uni_stops < UNI_STOPS_MAX {
+                self.uni_stops +=
+                    u32::from(self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value()).is_ok());
+            } else if id.initiator() != self.role() && !self.dropped.contains(&id) {
                 self.dropped.push(id);
                 self.drop_data(id);
             }
@@ -489,6 +503,8 @@ fn send_error(error: Error) -> SendError {
     }
 }
 
+/// Streams one way that are stopped in so many words, of one connection.
+const UNI_STOPS_MAX: u32 = 64;
 /// The bit of a stream ID that says "one way" (RFC 9000 §2.1).
 const UNI: u64 = 0b10;
 /// Distance between stream IDs of one kind.

@@ -40,6 +40,11 @@ impl Budget {
         self.requests += 1;
     }
 
+    /// What was taken for a request is none.
+    pub(crate) fn unrequest(&mut self) {
+        self.requests = self.requests.saturating_sub(1);
+    }
+
     /// A request ended before its response did: by the peer's RESET_STREAM or STOP_SENDING, or by our own reset of a
     /// malformed one. Both are the same attack from two sides, so both count; call it once a request.
     pub(crate) fn cut_off(&mut self, limits: &Limits) -> Result<(), ConnectionFault> {

@@ -54,7 +54,7 @@ pub enum Event {
     Credit(StreamId),
     /// The peer asks to wind a session down: no more new work should begin in it.
     Draining(StreamId),
-    /// A session is over, by the peer's doing. What it had received can still be read; all else is gone.
+    /// A session or flow is over, by the peer's doing, and its streams with it: who waits at them is told as well.
     SessionEnded(StreamId, SessionEnd),
 }
 

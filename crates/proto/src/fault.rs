@@ -4,9 +4,11 @@
 
 use thiserror::Error;
 
+use crate::capsule::CapsuleFault;
 use crate::message::MessageFault;
 use crate::qpack::{DecoderStreamError, DecompressionError, EncoderStreamError};
 use crate::types::Code;
+use crate::webtransport::flow::FlowFault;
 
 /// A peer's fault for which the whole connection must be closed (RFC 9114 §8).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -62,6 +64,15 @@ pub enum ConnectionFault {
     /// RFC 9218 §7.2.
     #[error("PRIORITY_UPDATE names a stream that is no request")]
     PriorityId,
+    /// draft-ietf-webtrans-http3 §4.3.
+    #[error("the signal of a WebTransport stream stood elsewhere than at a stream's beginning")]
+    SignalMisplaced,
+    /// draft-ietf-webtrans-http3-16 §4: a session is named by the request stream that opened it.
+    #[error("a stream of a session names a session ID that is no request")]
+    SessionId,
+    /// RFC 9297 §2.1.
+    #[error("an HTTP datagram does not begin with a quarter stream ID")]
+    DatagramHead,
     /// RFC 9204 §2.2.
     #[error(transparent)]
     Qpack(#[from] DecompressionError),
@@ -77,7 +88,7 @@ pub enum ConnectionFault {
 }
 
 impl ConnectionFault {
-    /// The code for CONNECTION_CLOSE (RFC 9114 §8.1, RFC 9204 §6).
+    /// The code for CONNECTION_CLOSE (RFC 9114 §8.1, RFC 9204 §6, RFC 9297 §5.2).
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -86,8 +97,9 @@ impl ConnectionFault {
             Self::SettingForbidden(_) | Self::SettingRepeated(_) | Self::SettingValue(_) => Code::H3_SETTINGS_ERROR,
             Self::SecondCriticalStream(_) | Self::StreamForbidden => Code::H3_STREAM_CREATION_ERROR,
             Self::CriticalStreamClosed(_) => Code::H3_CLOSED_CRITICAL_STREAM,
-            Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut => Code::H3_FRAME_ERROR,
-            Self::GoAwayId | Self::PushId | Self::PriorityId => Code::H3_ID_ERROR,
+            Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut | Self::SignalMisplaced => Code::H3_FRAME_ERROR,
+            Self::GoAwayId | Self::PushId | Self::PriorityId | Self::SessionId => Code::H3_ID_ERROR,
+            Self::DatagramHead => Code::H3_DATAGRAM_ERROR,
             Self::Qpack(error) => error.code(),
             Self::EncoderStream(error) => error.code(),
             Self::DecoderStream(error) => error.code(),
@@ -115,21 +127,42 @@ pub enum StreamFault {
     /// The field section did not arrive in time.
     #[error("the header section did not arrive in time")]
     HeaderDeadline,
+    /// RFC 9297 §2.1.
+    #[error("a datagram came for a request that has no use for it")]
+    DatagramUnexpected,
+    /// [`Limits::sessions`](crate::Limits::sessions) are open on the connection.
+    #[error("too many WebTransport sessions on one connection")]
+    TooManySessions,
+    /// draft-ietf-webtrans-http3 §3.1.
+    #[error("the peer's SETTINGS name no draft of WebTransport that is spoken here")]
+    NoCommonDraft,
     /// The request came after our GOAWAY (RFC 9114 §5.2).
     #[error("the request came after GOAWAY")]
     AfterGoAway,
+    /// RFC 9297 §3.3, draft-ietf-webtrans-http3-16 §5 and §6.
+    #[error(transparent)]
+    Capsule(#[from] CapsuleFault),
+    /// draft-ietf-webtrans-http3-16 §5.
+    #[error(transparent)]
+    Flow(#[from] FlowFault),
 }
 
 impl StreamFault {
-    /// The code for RESET_STREAM and STOP_SENDING (RFC 9114 §8.1).
+    /// The code for RESET_STREAM and STOP_SENDING (RFC 9114 §8.1, draft-ietf-webtrans-http3-16 §9.5).
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
             Self::Malformed(_) => Code::H3_MESSAGE_ERROR,
+            Self::DatagramUnexpected => Code::H3_DATAGRAM_ERROR,
+            Self::NoCommonDraft => Code::WT_REQUIREMENTS_NOT_MET,
             Self::Incomplete => Code::H3_REQUEST_INCOMPLETE,
             Self::FieldSectionTooLarge => Code::H3_EXCESSIVE_LOAD,
             // Nothing of such a request was processed, so that the client may send it again (RFC 9114 §4.1.1).
-            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway => Code::H3_REQUEST_REJECTED,
+            Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway | Self::TooManySessions => {
+                Code::H3_REQUEST_REJECTED
+            }
+            Self::Capsule(fault) => fault.code(),
+            Self::Flow(fault) => fault.code(),
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) const HEADERS: u64 = 0x01;
 /// RFC 9114 §7.2.3.
 pub(crate) const CANCEL_PUSH: u64 = 0x03;
 /// RFC 9114 §7.2.4.
+/// What a session's stream both ways begins with; it has no length (draft-ietf-webtrans-http3 §4.3).
+pub(crate) const WEBTRANSPORT_STREAM: u64 = crate::webtransport::header::SIGNAL;
 pub(crate) const SETTINGS: u64 = 0x04;
 /// RFC 9114 §7.2.5.
 pub(crate) const PUSH_PROMISE: u64 = 0x05;

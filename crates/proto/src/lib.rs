@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+pub mod capsule;
 mod config;
 mod connection;
 mod event;
@@ -15,6 +16,7 @@ pub mod hq;
 pub mod message;
 pub mod priority;
 pub mod qpack;
+pub mod raw;
 mod request_ids;
 mod settings;
 mod transport;
@@ -22,11 +24,11 @@ mod types;
 pub mod varint;
 pub mod webtransport;
 
-pub use config::{Config, Limits};
-pub use connection::{Connection, Counters, RequestError, Sent};
+pub use config::{Config, FlowWindows, Limits, WebTransportConfig};
+pub use connection::{Connection, Counters, RequestError, Sent, SessionCounters};
 pub use event::{BodyRead, Event};
 pub use fault::{ConnectionFault, StreamFault};
 pub use priority::Priority;
-pub use settings::Settings;
+pub use settings::{Settings, WebTransportSettings};
 pub use transport::{DatagramError, Received, RecvError, SendError, Transport};
 pub use types::{Code, Role, StreamId};

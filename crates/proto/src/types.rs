@@ -117,6 +117,16 @@ codes! {
     QPACK_ENCODER_STREAM_ERROR = 0x201;
     /// RFC 9204 §6.
     QPACK_DECODER_STREAM_ERROR = 0x202;
+    /// draft-ietf-webtrans-http3-16 §9.5.
+    WT_BUFFERED_STREAM_REJECTED = 0x3994_bd84;
+    /// draft-ietf-webtrans-http3-16 §9.5.
+    WT_SESSION_GONE = 0x170d_7b68;
+    /// draft-ietf-webtrans-http3-16 §9.5.
+    WT_FLOW_CONTROL_ERROR = 0x045d_4487;
+    /// draft-ietf-webtrans-http3-16 §9.5.
+    WT_ALPN_ERROR = 0x0817_b3dd;
+    /// draft-ietf-webtrans-http3-16 §9.5.
+    WT_REQUIREMENTS_NOT_MET = 0x212c_0d48;
 }
 
 impl Code {

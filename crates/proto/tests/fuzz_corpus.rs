@@ -80,6 +80,11 @@ fn parsers_take_anything() {
 }
 
 #[test]
+fn capsules_and_heads_of_sessions_take_anything_in_any_pieces() {
+    replay(&["capsules", "stream_head", "datagram_head"]);
+}
+
+#[test]
 fn instruction_streams_take_anything_in_any_pieces() {
     replay(&["encoder_stream", "decoder_stream"]);
 }
@@ -97,4 +102,14 @@ fn servers_take_anything_in_any_pieces() {
 #[test]
 fn clients_take_anything_in_any_pieces() {
     replay(&["client_connection"]);
+}
+
+#[test]
+fn servers_of_sessions_take_anything() {
+    replay(&["server_sessions"]);
+}
+
+#[test]
+fn clients_of_sessions_take_anything() {
+    replay(&["client_sessions"]);
 }

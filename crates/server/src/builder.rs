@@ -1,6 +1,7 @@
 //! How a server is set up, and why it may not start.
 
 use std::fmt::Display;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ use tower_service::Service;
 use crate::body::RequestBody;
 use crate::log_files::{KeyLogFile, QlogDir};
 use crate::server::{Server, ServerHandle};
-use crate::worker::{Dispatch, Shared, Worker, serve};
+use crate::webtransport::QuicConnection;
+use crate::worker::{Dispatch, RawHandler, Shared, Worker, serve};
 
 /// Settings of a [`Server`].
 pub struct ServerBuilder {
@@ -30,7 +32,9 @@ pub struct ServerBuilder {
     event_loop: String,
     engine: EngineConfig,
     http: HttpConfig,
+    webtransport: bool,
     alpn: Vec<Vec<u8>>,
+    raw: Vec<(&'static str, RawHandler)>,
     qlog_dir: Option<PathBuf>,
     key_log: Option<PathBuf>,
     signals: bool,
@@ -51,6 +55,8 @@ impl Default for ServerBuilder {
             event_loop: lorraine_io::default_name().to_owned(),
             engine: EngineConfig::default(),
             http: HttpConfig::default(),
+            webtransport: true,
+            raw: Vec::new(),
             alpn: vec![b"h3".to_vec(), b"hq-interop".to_vec()],
             qlog_dir: None,
             key_log: None,
@@ -107,6 +113,26 @@ impl ServerBuilder {
     #[must_use]
     pub fn http(mut self, config: HttpConfig) -> Self {
         self.http = config;
+        self
+    }
+
+    /// Whether clients are told that extended CONNECT, HTTP datagrams and WebTransport are spoken. On unless turned off;
+    /// then datagrams get queues in [`EngineConfig`], if they have none there, and clients more streams one way.
+    #[must_use]
+    pub fn webtransport(mut self, on: bool) -> Self {
+        self.webtransport = on;
+        self
+    }
+
+    /// Gives connections with this ALPN to a handler of their own, without HTTP. It runs on the worker that owns the
+    /// connection; the connection closes when it returns, unless it has handed it on.
+    #[must_use]
+    pub fn quic<H, F>(mut self, alpn: &'static str, handler: H) -> Self
+    where
+        H: Fn(QuicConnection) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        self.raw.push((alpn, Arc::new(move |session| Box::pin(handler(QuicConnection::new(session))))));
         self
     }
 
@@ -187,7 +213,11 @@ impl ServerBuilder {
         Server::start(self.plan(Arc::new(dispatch))?)
     }
 
-    fn plan(self, dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>) -> Result<Plan, StartError> {
+    fn plan(mut self, dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>) -> Result<Plan, StartError> {
+        if self.webtransport {
+            self.turn_webtransport_on();
+        }
+        self.alpn.extend(self.raw.iter().map(|(alpn, _)| alpn.as_bytes().to_vec()));
         let certificates = match self.certificates {
             Some(certificates) => certificates,
             None => {
@@ -220,11 +250,31 @@ impl ServerBuilder {
             on_hangup: self.on_hangup,
             stop_timeout: self.stop_timeout,
             dispatch,
+            raw: self.raw,
             #[cfg(feature = "tokio")]
             runtime: Runtime::find(self.runtime).map_err(StartError::Runtime)?,
         })
     }
 }
+
+impl ServerBuilder {
+    fn turn_webtransport_on(&mut self) {
+        self.http.policy.extended_connect = true;
+        self.http.datagrams = true;
+        self.http.webtransport.enabled = true;
+        let limits = &mut self.engine.limits;
+        for queue in [&mut limits.datagram_receive_queue, &mut limits.datagram_send_queue] {
+            *queue = if *queue == 0 { DATAGRAM_QUEUE } else { *queue };
+        }
+        limits.uni_streams = limits.uni_streams.max(SESSION_STREAMS);
+    }
+}
+
+/// DATAGRAM frames of a connection that wait to be read or sent, where nothing else was set.
+pub(crate) const DATAGRAM_QUEUE: usize = 128;
+/// Streams one way that a client may have open where sessions are spoken: as many as a browser opens, HTTP/3's three, and
+/// those that stopping costs (see `Quic::stop_sending`).
+pub(crate) const SESSION_STREAMS: u64 = 256;
 
 /// Makes tasks from requests with clones of a service.
 fn dispatch_to<S, B>(service: S) -> Dispatch
@@ -264,6 +314,7 @@ pub(crate) struct Plan {
     signals: bool,
     on_hangup: Option<Hangup>,
     dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>,
+    raw: Vec<(&'static str, RawHandler)>,
     #[cfg(feature = "tokio")]
     pub(crate) runtime: Runtime,
 }
@@ -327,7 +378,9 @@ impl Plan {
         }
         let on_signal = on_signal(handle.clone(), self.stop_timeout, self.on_hangup);
         let dispatch = (self.dispatch)();
-        Ok((Worker::new(event_loop, vec![(socket, local_addr)], engine, Some(dispatch), on_signal), local_addr))
+        let mut worker = Worker::new(event_loop, vec![(socket, local_addr)], engine, Some(dispatch), on_signal);
+        worker.set_raw(self.raw);
+        Ok((worker, local_addr))
     }
 }
 

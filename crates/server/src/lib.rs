@@ -29,6 +29,7 @@ mod request;
 pub mod response;
 pub mod router;
 mod server;
+pub mod webtransport;
 mod worker;
 
 pub use lorraine_engine as engine;

@@ -126,6 +126,11 @@ impl Connection {
                 Scan::SectionTooLarge => {
                     return self.fail_read(id, StreamFault::FieldSectionTooLarge, t).map(Some);
                 }
+                Scan::Payload { header, .. }
+                    if header.kind == frame::WEBTRANSPORT_STREAM && self.config.webtransport.enabled =>
+                {
+                    return Err(ConnectionFault::SignalMisplaced);
+                }
                 Scan::Payload { header_len, header } => {
                     if header.kind != frame::DATA || header.len == 0 {
                         self.budget.glitch(now, limits)?;

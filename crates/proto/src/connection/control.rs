@@ -93,6 +93,7 @@ impl ControlReader {
                 Err(ConnectionFault::FrameLength(kind))
             }
             frame::DATA | frame::HEADERS | frame::PUSH_PROMISE => unexpected,
+            frame::WEBTRANSPORT_STREAM => Err(ConnectionFault::SignalMisplaced),
             _ if header.is_http2_only() => unexpected,
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What must come in time: header sections, and QPACK table entries.
+//! What must come in time: header sections, QPACK table entries, and the ends of sessions.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,6 +10,8 @@ use crate::types::StreamId;
 pub(crate) struct Deadlines {
     heads: VecDeque<(StreamId, Instant)>,
     blocked: VecDeque<(StreamId, Instant)>,
+    /// Sessions that we closed, whose peers have not ended their side.
+    leaving: VecDeque<(StreamId, Instant)>,
 }
 
 impl Deadlines {
@@ -22,6 +24,10 @@ impl Deadlines {
 
     pub(crate) fn await_entries(&mut self, id: StreamId, at: Instant) {
         self.blocked.push_back((id, at));
+    }
+
+    pub(crate) fn await_leave(&mut self, id: StreamId, at: Instant) {
+        self.leaving.push_back((id, at));
     }
 
     pub(crate) fn forget_head(&mut self, id: StreamId) {
@@ -38,11 +44,19 @@ impl Deadlines {
 
     pub(crate) fn next(&self) -> Option<Instant> {
         let first = |queue: &VecDeque<(StreamId, Instant)>| queue.front().map(|(_, at)| *at);
-        [first(&self.heads), first(&self.blocked)].into_iter().flatten().min()
+        [first(&self.heads), first(&self.blocked), first(&self.leaving)].into_iter().flatten().min()
     }
 
     pub(crate) fn pop_late_head(&mut self, now: Instant) -> Option<StreamId> {
         pop_late(&mut self.heads, now)
+    }
+
+    pub(crate) fn forget_leave(&mut self, id: StreamId) {
+        self.leaving.retain(|(stream, _)| *stream != id);
+    }
+
+    pub(crate) fn pop_late_leave(&mut self, now: Instant) -> Option<StreamId> {
+        pop_late(&mut self.leaving, now)
     }
 
     pub(crate) fn pop_late_blocked(&mut self, now: Instant) -> Option<StreamId> {

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::fault::{ConnectionFault, StreamFault};
 use crate::transport::{RecvError, SendError, Transport};
 use crate::types::{Code, Role, StreamId};
+use crate::webtransport::SessionEnd;
 
 use super::Connection;
 use super::stream::{RecvState, Stream};
@@ -98,6 +99,11 @@ impl Connection {
         t: &mut impl Transport,
     ) -> Result<(), ConnectionFault> {
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        if self.tunnels.contains_key(&id) {
+            let code = if let SendError::Stopped(code) = error { code } else { Code::H3_NO_ERROR };
+            self.end_session(id, SessionEnd::Reset(code), t);
+            return self.lose_sending(id, t);
+        }
         match error {
             SendError::Stopped(code) if stream.told => self.events.push_back(Event::Stopped(id, code)),
             // Who waits for room finds out when trying again.
@@ -136,7 +142,9 @@ impl Connection {
     ) -> Result<(), ConnectionFault> {
         let told = self.streams.get(&id).is_some_and(|stream| stream.told);
         let outcome = self.fail_silently(id, &fault, t);
-        if told {
+        if self.tunnels.contains_key(&id) {
+            self.end_session(id, SessionEnd::Failed(fault), t);
+        } else if told {
             self.events.push_back(Event::Failed(id, fault));
         }
         outcome

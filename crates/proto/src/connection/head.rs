@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::event::Event;
 use crate::fault::{ConnectionFault, StreamFault};
+use crate::frame;
 use crate::message::{self, BodyLength, RequestKind};
 use crate::priority::Priority;
 use crate::qpack::{DecodeError, Decoded};
@@ -15,6 +16,7 @@ use crate::types::{Role, StreamId};
 use super::Connection;
 use super::body::{is_end, pass_over};
 use super::scan::{Scan, scan};
+use super::sessions::TunnelKind;
 use super::stream::{RecvState, Stream};
 
 /// Bytes read at once while a header section is awaited: most requests are whole in one read.
@@ -44,6 +46,7 @@ impl Connection {
         match recv.state {
             RecvState::AwaitingHead if recv.blocked.is_none() && !recv.released => self.read_head(now, id, t),
             state if state.is_over() => Ok(()),
+            _ if self.tunnels.contains_key(&id) => Ok(()),
             _ => self.notice_body(id, t),
         }
     }
@@ -166,12 +169,28 @@ impl Connection {
                     self.refuse_large_head(id, t)?;
                     return Ok(Progress::Done);
                 }
+                Scan::Payload { header_len, header }
+                    if header.kind == frame::WEBTRANSPORT_STREAM && self.config.webtransport.enabled =>
+                {
+                    let is_first = std::mem::take(&mut stream.recv.is_fresh) && self.role == Role::Server;
+                    if !is_first {
+                        return Err(ConnectionFault::SignalMisplaced);
+                    }
+                    buf.advance(header_len);
+                    self.streams.remove(&id);
+                    self.deadlines.forget_head(id);
+                    self.budget.unrequest();
+                    self.adopt(now, id, StreamId::new(header.len), buf.split().freeze(), fin, t)?;
+                    return Ok(Progress::Done);
+                }
                 Scan::Payload { header_len, header } => {
                     self.budget.glitch(now, &self.config.limits)?;
+                    stream.recv.is_fresh = false;
                     buf.advance(header_len);
                     stream.recv.frame = Some(header);
                 }
                 Scan::Section { header_len, len } => {
+                    stream.recv.is_fresh = false;
                     buf.advance(header_len);
                     if !self.on_head_section(now, id, t, buf, len)? {
                         return Ok(Progress::Done);
@@ -228,7 +247,7 @@ impl Connection {
     ) -> Result<bool, ConnectionFault> {
         let outcome = match self.role {
             Role::Server => self.on_request_head(id, end, t).map(|()| false),
-            Role::Client => self.on_response_head(id, end),
+            Role::Client => self.on_response_head(id, end, t),
         };
         match outcome {
             Ok(true) => {
@@ -265,15 +284,18 @@ impl Connection {
         if let Some(priority) = priority {
             t.set_priority(id, priority);
         }
+        let tunnel = self.judge_connect(&parts)?;
         let stream = self.streams.get_mut(&id).expect("the head came on a stream of the table");
         stream.kind = RequestKind::of(&parts.method);
         stream.told = true;
+        stream.tunnel = tunnel;
         stream.recv.begin_body(length, end);
-        self.events.push_back(Event::Request { stream: id, parts: Box::new(parts), end });
+        let is_session = tunnel == Some(TunnelKind::Session);
+        self.hold_or_tell(Event::Request { stream: id, parts: Box::new(parts), end }, is_session);
         Ok(())
     }
 
-    fn on_response_head(&mut self, id: StreamId, end: bool) -> Result<bool, StreamFault> {
+    fn on_response_head(&mut self, id: StreamId, end: bool, t: &mut impl Transport) -> Result<bool, StreamFault> {
         let parts = message::response(&mut self.scratch.fields, &self.config.policy)?;
         let stream = self.streams.get_mut(&id).expect("the head came on a stream of the table");
         let interim = parts.status.is_informational();
@@ -289,7 +311,11 @@ impl Connection {
             stream.recv.begin_body(length, end);
             waiting = std::mem::take(&mut stream.recv.waiting);
         }
+        let is_success = parts.status.is_success();
         self.events.push_back(Event::Response { stream: id, parts: Box::new(parts), end });
+        if !interim {
+            self.on_tunnel_response(id, is_success && !end, t);
+        }
         if waiting {
             self.events.push_back(Event::Readable(id));
         }

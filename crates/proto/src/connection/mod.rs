@@ -6,6 +6,8 @@
 mod blocked;
 mod body;
 mod control;
+pub(crate) mod data_streams;
+mod datagrams;
 mod deadlines;
 mod ending;
 mod head;
@@ -13,8 +15,10 @@ mod local;
 mod peer;
 mod scan;
 mod send;
+mod session_streams;
 mod sessions;
 mod stream;
+pub(crate) mod tunnel;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
@@ -33,14 +37,17 @@ use crate::qpack::{Decoder, DecoderConfig, Encoder, EncoderConfig};
 use crate::request_ids::RequestIds;
 use crate::settings::Settings;
 use crate::transport::Transport;
-use crate::types::{Role, StreamId};
+use crate::types::{Code, Role, StreamId};
 use crate::varint;
 
+use data_streams::{CodeSpace, DataStreams};
 use deadlines::Deadlines;
 use local::LocalStreams;
 use peer::PeerStreams;
 pub use send::RequestError;
 use stream::{RecvState, Stream};
+pub use tunnel::SessionCounters;
+use tunnel::{Early, Tunnel, TunnelState};
 pub use write::Sent;
 
 /// An HTTP/3 connection.
@@ -52,6 +59,13 @@ pub struct Connection {
     peer: PeerStreams,
     peer_settings: Option<Settings>,
     streams: HashMap<StreamId, Stream, foldhash::fast::RandomState>,
+    /// What extended CONNECT requests have opened, by their streams.
+    tunnels: HashMap<StreamId, Tunnel, foldhash::fast::RandomState>,
+    /// The streams of sessions.
+    data: DataStreams,
+    early: Early,
+    /// Requests that wait for the peer's SETTINGS; bounded by how many it may open.
+    held: Vec<Event>,
     /// Requests seen; none of them is told twice.
     ids: RequestIds,
     goaway: GoAway,
@@ -119,6 +133,12 @@ pub struct Counters {
     /// [`Limits::qpack_blocked_time`](crate::Limits::qpack_blocked_time) or
     /// [`Limits::qpack_blocked_bytes`](crate::Limits::qpack_blocked_bytes).
     pub sections_blocked: u64,
+    /// Streams that came before their session and were refused: it did not come within
+    /// [`Limits::pending_time`](crate::Limits::pending_time), or [`Limits::pending_streams`](crate::Limits::pending_streams)
+    /// waited already.
+    pub early_streams_rejected: u64,
+    /// HTTP datagrams that came for no request, or too many at once for a request that had not come.
+    pub datagrams_dropped: u64,
 }
 
 impl Counters {
@@ -152,6 +172,10 @@ impl Connection {
             peer: PeerStreams::new(role),
             peer_settings: None,
             streams: HashMap::default(),
+            tunnels: HashMap::default(),
+            data: DataStreams::new(CodeSpace::WebTransport),
+            early: Early::default(),
+            held: Vec::new(),
             ids: RequestIds::default(),
             goaway: GoAway::default(),
             encoder,
@@ -186,11 +210,22 @@ impl Connection {
         id: StreamId,
         t: &mut impl Transport,
     ) -> Result<(), ConnectionFault> {
+        if !self.data.is_empty() && self.data.contains(id) {
+            self.data.handle_readable(id, &mut self.events);
+            return Ok(());
+        }
         match (id.is_bidirectional(), id.initiator()) {
-            (true, Role::Client) => self.request_readable(now, id, t),
+            (true, Role::Client) => {
+                self.request_readable(now, id, t)?;
+                match self.tunnels.get(&id) {
+                    Some(tunnel) if tunnel.state != TunnelState::Awaiting => self.pump(now, id, t),
+                    _ => Ok(()),
+                }
+            }
+            (true, Role::Server) if self.role == Role::Server => Ok(()),
             // RFC 9114 §6.1: clients treat a bidirectional stream of the server's as an error.
-            (true, Role::Server) => Err(ConnectionFault::StreamForbidden),
-            (false, _) => self.uni_readable(now, id, t),
+            (true, Role::Server) if !self.config.webtransport.enabled => Err(ConnectionFault::StreamForbidden),
+            _ => self.uni_readable(now, id, t),
         }
     }
 
@@ -199,6 +234,10 @@ impl Connection {
     /// # Errors
     /// A fault for which the connection must be closed with its code.
     pub fn handle_writable(&mut self, id: StreamId, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        if !self.data.is_empty() && self.data.contains(id) {
+            self.data.handle_writable(id, &mut self.events, t);
+            return Ok(());
+        }
         if id.is_bidirectional() { self.request_writable(id, t) } else { self.local.handle_writable(id, t) }
     }
 
@@ -207,6 +246,7 @@ impl Connection {
     /// # Errors
     /// A fault for which the connection must be closed with its code.
     pub fn handle_stopped(&mut self, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        self.data.handle_stopped(&mut self.events, t);
         let sending = self.streams.iter().filter(|(_, stream)| !stream.send.is_done());
         let sending: Vec<StreamId> = sending.map(|(id, _)| *id).collect();
         for id in sending {
@@ -220,7 +260,7 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is next due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.next()
+        [self.deadlines.next(), self.early.next()].into_iter().flatten().min()
     }
 
     /// Ends the streams that kept us waiting too long.
@@ -228,6 +268,10 @@ impl Connection {
     /// # Errors
     /// A fault for which the connection must be closed with its code.
     pub fn handle_timeout(&mut self, now: Instant, t: &mut impl Transport) -> Result<(), ConnectionFault> {
+        self.reject_late(now, t);
+        while let Some(id) = self.deadlines.pop_late_leave(now) {
+            self.stop_sending(id, Code::H3_NO_ERROR, t);
+        }
         while let Some(id) = self.deadlines.pop_late_head(now) {
             if self.streams.get(&id).is_some_and(|stream| stream.recv.state == RecvState::AwaitingHead) {
                 self.fail_stream(id, StreamFault::HeaderDeadline, t)?;
@@ -296,6 +340,7 @@ impl Connection {
     fn sweep(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
             self.streams.remove(&id);
+            self.forget_tunnel(id);
         }
     }
 }

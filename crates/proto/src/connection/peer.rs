@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::event::Event;
 use crate::fault::ConnectionFault;
 use crate::transport::{Received, RecvError, Transport};
 use crate::types::{Code, Role, StreamId};
 use crate::varint;
+use crate::webtransport::header::{SIGNAL, STREAM_TYPE, SessionIdReader};
 
 use super::Connection;
 use super::control::{ControlFrame, ControlReader};
@@ -36,12 +37,14 @@ enum Kind {
     Control,
     QpackEncoder,
     QpackDecoder,
+    /// A session's, whose ID is not whole yet.
+    Session(SessionIdReader),
 }
 
 impl Kind {
     const fn name(self) -> Option<&'static str> {
         match self {
-            Self::AwaitingType { .. } => None,
+            Self::AwaitingType { .. } | Self::Session(_) => None,
             Self::Control => Some("control"),
             Self::QpackEncoder => Some("QPACK encoder"),
             Self::QpackDecoder => Some("QPACK decoder"),
@@ -86,7 +89,7 @@ impl Connection {
                 Err(RecvError::Gone) if !self.peer.kinds.contains_key(&id) => return Ok(()),
                 Err(_) => true,
             };
-            if !self.on_uni_bytes(now, id, buf, t)? {
+            if !self.on_uni_bytes(now, id, buf, ended, t)? {
                 return Ok(());
             }
             if ended {
@@ -106,6 +109,7 @@ impl Connection {
         now: Instant,
         id: StreamId,
         mut bytes: &[u8],
+        ended: bool,
         t: &mut impl Transport,
     ) -> Result<bool, ConnectionFault> {
         let kind = self.peer.kinds.entry(id).or_insert(Kind::AwaitingType { bytes: [0; 8], len: 0 });
@@ -123,13 +127,19 @@ impl Connection {
                 return Ok(false);
             }
         }
-        match self.peer.kinds.get(&id) {
+        match self.peer.kinds.get_mut(&id) {
             Some(Kind::Control) => self.on_control_bytes(now, bytes, t)?,
             Some(Kind::QpackEncoder) => {
                 self.decoder.handle_encoder_stream(bytes)?;
                 self.unblock(now, t)?;
             }
             Some(Kind::QpackDecoder) => self.encoder.handle_decoder_stream(bytes)?,
+            Some(Kind::Session(reader)) => {
+                let Some(session) = reader.read(&mut bytes)? else { return Ok(true) };
+                self.peer.kinds.remove(&id);
+                self.adopt(now, id, session, Bytes::copy_from_slice(bytes), ended, t)?;
+                return Ok(false);
+            }
             Some(Kind::AwaitingType { .. }) | None => {}
         }
         Ok(true)
@@ -143,6 +153,10 @@ impl Connection {
         t: &mut impl Transport,
     ) -> Result<bool, ConnectionFault> {
         let kind = match stream_type {
+            // Draft §4.3: the one kind of stream that a server may open both ways.
+            SIGNAL if id.is_bidirectional() => Kind::Session(SessionIdReader::default()),
+            _ if id.is_bidirectional() => return Err(ConnectionFault::StreamForbidden),
+            STREAM_TYPE if self.config.webtransport.enabled => Kind::Session(SessionIdReader::default()),
             CONTROL => Kind::Control,
             QPACK_ENCODER => Kind::QpackEncoder,
             QPACK_DECODER => Kind::QpackDecoder,
@@ -171,7 +185,7 @@ impl Connection {
                 self.budget.glitch(now, &self.config.limits)?;
             }
             match frame {
-                ControlFrame::Settings(settings) => self.on_settings(settings)?,
+                ControlFrame::Settings(settings) => self.on_settings(settings, t)?,
                 ControlFrame::GoAway(id) => self.on_go_away(id)?,
                 ControlFrame::MaxPushId(id) => {
                     // RFC 9114 §7.2.7: it never shrinks.
@@ -188,11 +202,15 @@ impl Connection {
         Ok(())
     }
 
-    fn on_settings(&mut self, settings: crate::settings::Settings) -> Result<(), ConnectionFault> {
+    fn on_settings(
+        &mut self,
+        settings: crate::settings::Settings,
+        t: &mut impl Transport,
+    ) -> Result<(), ConnectionFault> {
         self.encoder.set_peer_limits(settings.qpack_max_table_capacity, settings.qpack_blocked_streams)?;
         self.peer_settings = Some(settings);
         self.events.push_back(Event::Settings(settings));
-        Ok(())
+        self.tell_held(t)
     }
 
     fn on_go_away(&mut self, id: u64) -> Result<(), ConnectionFault> {

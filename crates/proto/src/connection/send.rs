@@ -228,9 +228,11 @@ impl Connection {
 
     /// RFC 9220 §3: `:protocol` may be sent once the server's SETTINGS allow it.
     fn check_protocol(&self, parts: &http::request::Parts) -> Result<(), SendFault> {
-        let is_allowed = self.peer_settings.is_some_and(|settings| settings.enable_connect_protocol);
+        let peer = self.peer_settings.unwrap_or_default();
         match parts.extensions.get::<Protocol>() {
-            Some(_) if !is_allowed => Err(SendFault::ProtocolNotEnabled),
+            // Draft 02 §3.1: its setting allows extended CONNECT by itself.
+            Some(protocol) if protocol.is_webtransport() && peer.webtransport.enable_webtransport => Ok(()),
+            Some(_) if !peer.enable_connect_protocol => Err(SendFault::ProtocolNotEnabled),
             _ => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use crate::frame::FrameHeader;
 use crate::message::{BodyLength, RequestKind};
 use crate::types::Code;
 
+use super::sessions::TunnelKind;
 use super::write::Sending;
 
 /// ```text
@@ -25,11 +26,20 @@ pub(super) struct Stream {
     pub(super) told: bool,
     /// Whether it counts as cut off.
     pub(super) cut_off: bool,
+    /// What an extended CONNECT request asks for.
+    pub(super) tunnel: Option<TunnelKind>,
 }
 
 impl Stream {
     pub(super) fn new() -> Self {
-        Self { recv: Receiving::new(), send: Sending::new(), kind: RequestKind::Ordinary, told: false, cut_off: false }
+        Self {
+            recv: Receiving::new(),
+            send: Sending::new(),
+            kind: RequestKind::Ordinary,
+            told: false,
+            cut_off: false,
+            tunnel: None,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -66,6 +76,8 @@ pub(super) struct Receiving {
     /// A field section that waits for table entries (RFC 9204 §2.1.2).
     pub(super) blocked: Option<Bytes>,
     pub(super) length: BodyLength,
+    /// Nothing was read yet: the bytes may turn out to be a session's.
+    pub(super) is_fresh: bool,
     /// The application waits for `Event::Readable`.
     pub(super) waiting: bool,
     /// The application wants no more of the body; the peer is asked to stop when our message is sent.
@@ -83,6 +95,7 @@ impl Receiving {
             frame: None,
             blocked: None,
             length: BodyLength::unknown(),
+            is_fresh: true,
             waiting: false,
             released: false,
             trailers: None,

@@ -58,6 +58,11 @@ impl Sending {
         }
     }
 
+    /// Whether no final head was sent.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.state == SendState::AwaitingHead
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.state == SendState::Done
     }

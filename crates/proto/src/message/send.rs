@@ -62,6 +62,9 @@ pub enum SendFault {
     #[error("a protocol may be sent with CONNECT only; change the method or remove the protocol")]
     ProtocolWithoutConnect,
 
+    /// RFC 9297 §3.1: only a 2xx response to an extended CONNECT request that was not answered opens a tunnel.
+    #[error("no session or datagram flow is opened by this; answer an extended CONNECT request with 2xx, once")]
+    NoTunnel,
     /// RFC 9114 §4.1.2.
     #[error("the content is longer than `content-length` says; correct `content-length` or leave it out")]
     ContentTooLong,

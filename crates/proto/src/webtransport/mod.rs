@@ -1,10 +1,18 @@
 //! WebTransport over HTTP/3 (draft-ietf-webtrans-http3, drafts 02 to 16 as far as RESET_STREAM_AT is not needed): the
 //! words of the protocol. What happens to them is in [`Connection`](crate::Connection).
 
+pub mod codes;
+pub mod datagram;
+mod drafts;
+pub mod flow;
+pub mod header;
+
 use bytes::Bytes;
 
 use crate::fault::StreamFault;
-use crate::types::Code;
+use crate::types::{Code, StreamId};
+
+pub use drafts::{Draft, Drafts, select};
 
 /// Which ways data flows on a stream of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +21,14 @@ pub enum Direction {
     Bidirectional,
     /// From the side that opened it to the other.
     Unidirectional,
+}
+
+impl Direction {
+    /// That of a stream.
+    #[must_use]
+    pub const fn of(id: StreamId) -> Self {
+        if id.is_bidirectional() { Self::Bidirectional } else { Self::Unidirectional }
+    }
 }
 
 /// How a session came to its end; told once.
@@ -54,8 +70,7 @@ pub enum StreamWrite {
     All,
     /// Not all: [`Event::Writable`](crate::Event::Writable) tells when there is room.
     Blocked,
-    /// The peer asked to stop; `None`: not with a code of the application's, as when the session ended. Told again by
-    /// each later call until the stream is forgotten.
+    /// The peer asked to stop; `None`: not with a code of the application's, as when the session ended.
     Stopped(Option<u32>),
     /// The stream has its end, was reset, or its session is over.
     Gone,

@@ -5,4 +5,5 @@ pub(crate) mod observer;
 pub(crate) mod pair;
 pub(crate) mod random;
 pub(crate) mod script;
+pub(crate) mod webtransport;
 pub(crate) mod wire;

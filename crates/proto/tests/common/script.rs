@@ -151,7 +151,7 @@ impl Script {
         self.hear();
     }
 
-    fn note(&mut self, outcome: Result<(), ConnectionFault>) {
+    pub(crate) fn note(&mut self, outcome: Result<(), ConnectionFault>) {
         if let Err(fault) = outcome {
             self.fault = Some(fault);
         }

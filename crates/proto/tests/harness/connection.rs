@@ -113,7 +113,7 @@ fn acts(role: Role, script: &[u8]) -> Vec<Act> {
     acts
 }
 
-fn take(bytes: &mut &[u8], len: usize) -> Vec<u8> {
+pub(super) fn take(bytes: &mut &[u8], len: usize) -> Vec<u8> {
     let (taken, rest) = bytes.split_at(len.min(bytes.len()));
     *bytes = rest;
     taken.to_vec()

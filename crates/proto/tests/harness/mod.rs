@@ -5,6 +5,8 @@ mod connection;
 mod message;
 mod qpack;
 mod seeds;
+mod sessions;
+mod webtransport;
 
 use lorraine_proto::{Priority, Settings, varint};
 
@@ -12,12 +14,14 @@ pub(crate) use connection::{client_connection, control_stream, server_connection
 pub(crate) use message::{fields, priority};
 pub(crate) use qpack::{decoder_stream, encoder_stream, field_section, huffman};
 pub(crate) use seeds::seeds;
+pub(crate) use sessions::{client_sessions, server_sessions};
+pub(crate) use webtransport::{capsules, datagram_head, stream_head};
 
 /// A target.
 pub(crate) type Harness = fn(&[u8]);
 
 /// Every target by its name.
-pub(crate) const TARGETS: [(&str, Harness); 11] = [
+pub(crate) const TARGETS: [(&str, Harness); 16] = [
     ("varints", varints),
     ("settings", settings),
     ("field_section", field_section),
@@ -26,9 +30,14 @@ pub(crate) const TARGETS: [(&str, Harness); 11] = [
     ("huffman", huffman),
     ("fields", fields),
     ("priority", priority),
+    ("capsules", capsules),
+    ("stream_head", stream_head),
+    ("datagram_head", datagram_head),
     ("control_stream", control_stream),
     ("server_connection", server_connection),
     ("client_connection", client_connection),
+    ("server_sessions", server_sessions),
+    ("client_sessions", client_sessions),
 ];
 
 /// Integers and frame headers: what decodes is as long as it says, and encodes to no more.

@@ -20,3 +20,6 @@ mod rfc9218;
 mod rfc9220;
 mod sending;
 mod simulation;
+mod webtransport_datagrams;
+mod webtransport_sessions;
+mod webtransport_streams;

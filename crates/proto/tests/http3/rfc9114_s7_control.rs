@@ -1,6 +1,6 @@
 //! RFC 9114 §7.2.3 to §7.2.8, and §7.2.4.1: frames of the control stream.
 
-use lorraine_proto::{Code, Config, ConnectionFault, Event, Role, Settings};
+use lorraine_proto::{Code, Config, ConnectionFault, Event, Role, Settings, WebTransportSettings};
 
 use crate::common::frames::{
     self, CANCEL_PUSH, GOAWAY, GREASE, MAX_PUSH_ID, PRIORITY_UPDATE, PUSH_PROMISE, frame, hex, settings, varints,
@@ -39,6 +39,8 @@ fn settings_are_told_once_they_came() {
             max_field_section_size: Some(16_384),
             enable_connect_protocol: true,
             h3_datagram: true,
+            webtransport: WebTransportSettings { enable_webtransport: true, ..Default::default() },
+            ..Settings::default()
         };
         assert!(matches!(peer.event(), Some(Event::Settings(settings)) if settings == expected));
         assert_eq!(peer.conn.peer_settings(), Some(&expected));

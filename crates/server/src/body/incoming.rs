@@ -67,6 +67,18 @@ impl RequestBody {
         Self { source: Source::Stream { stream, left }, informer, trailers: None }
     }
 
+    /// Whether it comes over a connection and has not ended.
+    pub(crate) fn is_open_stream(&self) -> bool {
+        matches!(self.source, Source::Stream { .. })
+    }
+
+    /// Leaves the stream to whoever took it over: nothing more is read here, and nobody is asked to stop.
+    pub(crate) fn leave(mut self) {
+        if let Source::Stream { stream, .. } = &mut self.source {
+            stream.leave();
+        }
+    }
+
     /// Sends an interim response (1xx), such as 103 with `link` fields (RFC 8297), before the final one. Any number
     /// may be sent. 100 is sent without this when the body of a request that expects it is first read.
     ///

@@ -9,6 +9,12 @@ use lorraine_proto::{Code, RequestError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
+    /// The server answered that it opens no session.
+    #[error("the server refused the session with status {0}")]
+    Refused(http::StatusCode),
+    /// A subprotocol that cannot be offered.
+    #[error("the name of a subprotocol must be of printable ASCII characters")]
+    Subprotocol,
     /// The URI names no server.
     #[error("the URI has no host; write https://HOST[:PORT]/PATH")]
     Uri,

@@ -3,6 +3,7 @@
 //! It runs on the thread that calls [`Client::block_on`]; what it gives out stays on that thread, but for bodies.
 
 mod error;
+mod session;
 mod state;
 
 use std::fmt::Display;
@@ -25,8 +26,10 @@ use lorraine_proto::message::Policy;
 use lorraine_proto::{Code, Config, RequestError};
 
 use crate::body::RequestBody;
+use crate::builder::{DATAGRAM_QUEUE, SESSION_STREAMS};
 use crate::worker::{At, Awaits, Core, Shared, StreamBody, Task, Worker, send_body};
 pub use error::ClientError;
+pub use session::Subprotocols;
 pub(crate) use state::ClientState;
 
 /// The body of a response, as a client reads it.
@@ -95,8 +98,15 @@ impl ClientBuilder {
         if sockets.is_empty() {
             return Err(io::Error::other("no UDP socket could be opened, neither for IPv4 nor for IPv6").into());
         }
-        let http = Config { policy: Policy::for_client(), ..Config::default() };
-        let engine = Engine::new(self.engine, Tls::client(self.trust), http)?;
+        let mut http = Config { policy: Policy::for_client(), datagrams: true, ..Config::default() };
+        http.webtransport.enabled = true;
+        let mut engine = self.engine;
+        // A server's sessions open streams of their own.
+        engine.limits.uni_streams = engine.limits.uni_streams.max(SESSION_STREAMS);
+        for queue in [&mut engine.limits.datagram_receive_queue, &mut engine.limits.datagram_send_queue] {
+            *queue = if *queue == 0 { DATAGRAM_QUEUE } else { *queue };
+        }
+        let engine = Engine::new(engine, Tls::client(self.trust), http)?;
         let local = sockets.iter().map(|(_, addr)| *addr).collect();
         let worker = Worker::new(event_loop, sockets, engine, None, Box::new(|_| ()));
         Ok(Client { worker, local })

@@ -98,6 +98,16 @@ pub enum RouteMistake {
         /// The route.
         route: String,
     },
+    /// A `:protocol` that no request can carry.
+    #[error(
+        "the route {path} asks for the protocol {protocol:?}, which is no upgrade token such as \"name\" or \"name/1\""
+    )]
+    Protocol {
+        /// The path of the route.
+        path: String,
+        /// What is none.
+        protocol: String,
+    },
     /// CONNECT asks for a host, not for a path.
     #[error("{route} can never be asked for: CONNECT has no path")]
     Connect {

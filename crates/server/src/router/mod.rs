@@ -17,13 +17,15 @@
 //! - HEAD is answered by the GET handler and loses its content; the length stays.
 //! - OPTIONS is answered with 204 and `allow`, where no handler takes it.
 //! - A path that exists, asked for with a method it lacks, is answered with 405 and `allow`.
-//! - CONNECT does not ask for a path (RFC 9110 §9.3.6) and extended CONNECT asks for a protocol (RFC 9220): both are
-//!   answered with 501, since no route speaks one.
+//! - Extended CONNECT (RFC 9220) goes to the route of its path that speaks its protocol, or to the service nested
+//!   there. No such path is answered with 404, a path for other methods with 405, a protocol that no route speaks
+//!   with 501; so is a plain CONNECT, which has no path (RFC 9110 §9.3.6).
 
 mod endpoint;
 mod error;
 mod pattern;
 mod service;
+mod sessions;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use std::fmt;
 use std::future::Future;
 
 use http::Method;
+use lorraine_proto::message::Protocol;
 use tower_service::Service;
 
 use crate::BoxError;
@@ -70,6 +73,8 @@ pub use service::{RouteFuture, RouterService};
 pub struct Router {
     declared: Vec<Declared>,
     fallback: Option<Endpoint>,
+    /// Found before the routes are built.
+    mistakes: Vec<RouteMistake>,
 }
 
 /// One route as it was declared.
@@ -88,6 +93,8 @@ enum Scope {
     Any,
     /// All methods and all paths below.
     Nest,
+    /// Extended CONNECT with this protocol.
+    Protocol(Protocol),
 }
 
 macro_rules! methods {
@@ -187,7 +194,7 @@ impl Router {
     /// assert_eq!(error.to_string(), "GET users/: does not begin with a slash");
     /// ```
     pub fn build(self) -> Result<RouterService, RouterError> {
-        Table::build(self.declared, self.fallback).map(RouterService::new)
+        Table::build(self.declared, self.fallback, self.mistakes).map(RouterService::new)
     }
 
     fn declare(mut self, scope: Scope, path: impl Into<String>, endpoint: Endpoint) -> Self {
@@ -214,6 +221,7 @@ impl fmt::Display for Scope {
             Self::Method(method) => method.fmt(f),
             Self::Any => f.write_str("any"),
             Self::Nest => f.write_str("nest"),
+            Self::Protocol(protocol) => write!(f, "CONNECT ({protocol})"),
         }
     }
 }

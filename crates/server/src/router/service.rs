@@ -11,10 +11,11 @@ use http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use http_body::Body as _;
+use lorraine_proto::message::Protocol;
 use tower_service::Service;
 
 use super::endpoint::{Answer, Endpoint};
-use super::table::{Found, Table};
+use super::table::{Found, Route, Table};
 use crate::body::Body;
 use crate::path;
 use crate::request::{Request, RequestInfo};
@@ -50,20 +51,11 @@ impl RouterService {
 
     fn resolve(&self, request: &mut Request, uri: &Uri) -> Resolved<'_> {
         if *request.method() == Method::CONNECT {
-            // RFC 9220 §3 for a protocol that is not supported, RFC 9110 §15.6.2 for a method that is not.
-            return Resolved::Answer(StatusCode::NOT_IMPLEMENTED, None);
+            return self.resolve_connect(request, uri);
         }
         let Ok(path) = path::normalize(uri.path()) else { return Resolved::Answer(StatusCode::BAD_REQUEST, None) };
         match self.table.find(request.method(), &path) {
-            Found::Route(route, values) => {
-                // The parameters, then for a nested service the rest of the path.
-                let mut values = values.iter().map(|(_, value)| value);
-                if capture(request, route.own_names(), &mut values).is_none() {
-                    return Resolved::Answer(StatusCode::BAD_REQUEST, None);
-                }
-                let seen = route.nested.then(|| nested_uri(request, uri, &path, values.next()));
-                Resolved::Call(&route.endpoint, seen)
-            }
+            Found::Route(route, values) => resolve_route(request, uri, &path, route, &values),
             Found::Options(allow) => Resolved::Answer(StatusCode::NO_CONTENT, Some(allow)),
             Found::WrongMethod(allow) => Resolved::Answer(StatusCode::METHOD_NOT_ALLOWED, Some(allow)),
             // RFC 9110 §9.3.7: the server as a whole.
@@ -76,6 +68,37 @@ impl RouterService {
             },
         }
     }
+
+    fn resolve_connect(&self, request: &mut Request, uri: &Uri) -> Resolved<'_> {
+        // RFC 9220 §3 for a protocol that is not supported, RFC 9110 §15.6.2 for a method that is not.
+        let unknown = Resolved::Answer(StatusCode::NOT_IMPLEMENTED, None);
+        let Some(protocol) = request.extensions().get::<Protocol>().cloned() else { return unknown };
+        if !self.table.may_speak(&protocol) {
+            return unknown;
+        }
+        let Ok(path) = path::normalize(uri.path()) else { return Resolved::Answer(StatusCode::BAD_REQUEST, None) };
+        match self.table.find_protocol(&protocol, &path) {
+            Found::Route(route, values) => resolve_route(request, uri, &path, route, &values),
+            Found::WrongMethod(allow) => Resolved::Answer(StatusCode::METHOD_NOT_ALLOWED, Some(allow)),
+            Found::Options(_) | Found::Nothing => Resolved::Answer(StatusCode::NOT_FOUND, None),
+        }
+    }
+}
+
+fn resolve_route<'t>(
+    request: &mut Request,
+    uri: &Uri,
+    path: &str,
+    route: &'t Route,
+    values: &matchit::Params<'_, '_>,
+) -> Resolved<'t> {
+    // The parameters, then for a nested service the rest of the path.
+    let mut values = values.iter().map(|(_, value)| value);
+    if capture(request, route.own_names(), &mut values).is_none() {
+        return Resolved::Answer(StatusCode::BAD_REQUEST, None);
+    }
+    let seen = route.nested.then(|| nested_uri(request, uri, path, values.next()));
+    Resolved::Call(&route.endpoint, seen)
 }
 
 impl Service<Request> for RouterService {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use http::{HeaderValue, Method};
+use lorraine_proto::message::Protocol;
 
 use super::endpoint::Endpoint;
 use super::error::{RouteMistake, RouterError};
@@ -17,6 +18,8 @@ pub(super) struct Table {
     nodes: Vec<Node>,
     routes: Vec<Route>,
     pub(super) fallback: Option<Endpoint>,
+    /// Protocols that any path speaks.
+    protocols: Vec<Protocol>,
     /// All methods that any path takes, for `OPTIONS *`.
     pub(super) allow: HeaderValue,
 }
@@ -41,6 +44,7 @@ impl Route {
 #[derive(Default)]
 struct Node {
     methods: Vec<(Method, usize)>,
+    protocols: Vec<(Protocol, usize)>,
     any: Option<usize>,
     allow: Option<HeaderValue>,
 }
@@ -58,8 +62,28 @@ pub(super) enum Found<'t, 'p> {
 }
 
 impl Table {
-    pub(super) fn build(declared: Vec<Declared>, fallback: Option<Endpoint>) -> Result<Self, RouterError> {
-        Builder::default().build(declared, fallback)
+    pub(super) fn build(
+        declared: Vec<Declared>,
+        fallback: Option<Endpoint>,
+        mistakes: Vec<RouteMistake>,
+    ) -> Result<Self, RouterError> {
+        Builder { mistakes, ..Builder::default() }.build(declared, fallback)
+    }
+
+    /// Finds what speaks a protocol on a path in its normal form, or the service nested there.
+    pub(super) fn find_protocol<'t, 'p>(&'t self, protocol: &Protocol, path: &'p str) -> Found<'t, 'p> {
+        let Ok(matched) = self.tree.at(path) else { return Found::Nothing };
+        let node = &self.nodes[*matched.value];
+        let nested = node.any.filter(|route| self.routes[*route].nested);
+        match node.speaker(protocol).or(nested) {
+            Some(route) => Found::Route(&self.routes[route], matched.params),
+            None => Found::WrongMethod(node.allow.as_ref().unwrap_or(&self.allow)),
+        }
+    }
+
+    /// Whether some route speaks it; a nested service may.
+    pub(super) fn may_speak(&self, protocol: &Protocol) -> bool {
+        self.protocols.iter().any(|own| is_same(own, protocol)) || self.routes.iter().any(|route| route.nested)
     }
 
     /// Finds what takes a path in its normal form.
@@ -82,11 +106,16 @@ impl Node {
         own(method).or_else(|| if *method == Method::HEAD { own(&Method::GET) } else { None }).or(self.any)
     }
 
+    fn speaker(&self, protocol: &Protocol) -> Option<usize> {
+        self.protocols.iter().find(|(own, _)| is_same(own, protocol)).map(|(_, route)| *route)
+    }
+
     /// The route that already takes all that `scope` takes.
     fn taker(&self, scope: &Scope) -> Option<usize> {
         match scope {
             Scope::Method(method) => self.methods.iter().find(|(own, _)| own == method).map(|(_, route)| *route),
             Scope::Any | Scope::Nest => self.any,
+            Scope::Protocol(protocol) => self.speaker(protocol),
         }
     }
 
@@ -94,6 +123,7 @@ impl Node {
         match scope {
             Scope::Method(method) => self.methods.push((method.clone(), route)),
             Scope::Any | Scope::Nest => self.any = Some(route),
+            Scope::Protocol(protocol) => self.protocols.push((protocol.clone(), route)),
         }
     }
 }
@@ -130,14 +160,16 @@ impl Builder {
             let Pattern { names, .. } = pattern?;
             Some(Route { endpoint: route.endpoint, names, nested: route.scope == Scope::Nest })
         });
-        Ok(Table { tree: self.tree, nodes: self.nodes, routes: routes.collect(), fallback, allow })
+        let protocols = self.nodes.iter().flat_map(|node| node.protocols.iter().map(|(protocol, _)| protocol.clone()));
+        let protocols = protocols.collect();
+        Ok(Table { tree: self.tree, routes: routes.collect(), fallback, protocols, allow, nodes: self.nodes })
     }
 
     fn parse(&mut self, route: &Declared) -> Option<Pattern> {
         let name = route.to_string();
         let parsed = match &route.scope {
             Scope::Method(method) if *method == Method::CONNECT => Err(RouteMistake::Connect { route: name }),
-            Scope::Method(_) | Scope::Any => Pattern::parse(&route.path, &name),
+            Scope::Method(_) | Scope::Any | Scope::Protocol(_) => Pattern::parse(&route.path, &name),
             Scope::Nest => Pattern::parse_prefix(&route.path, &name),
         };
         parsed.map_err(|mistake| self.mistakes.push(mistake)).ok()
@@ -181,6 +213,11 @@ impl Builder {
         let route = self.known.get(with).map(|(_, route)| *route).or_else(below);
         route.map_or_else(|| with.clone(), |route| declared[route].to_string())
     }
+}
+
+/// WebTransport has two names, by its drafts.
+fn is_same(own: &Protocol, asked: &Protocol) -> bool {
+    own == asked || own.is_webtransport() && asked.is_webtransport()
 }
 
 /// The value of `allow` for these methods and what Lorraine adds to them.

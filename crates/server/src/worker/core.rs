@@ -17,6 +17,7 @@ use lorraine_proto::message::SendFault;
 use lorraine_proto::{BodyRead, Code, Sent, StreamId};
 
 use super::executor::Task;
+use super::sessions::Sessions;
 use super::shared::Shared;
 use crate::client::ClientState;
 
@@ -71,6 +72,7 @@ pub(crate) struct Core {
     expecting: RefCell<BTreeSet<At>>,
     /// Requests whose tasks have come to their end.
     ended: RefCell<Vec<At>>,
+    pub(super) sessions: RefCell<Sessions>,
     /// What a client's connections have heard.
     pub(crate) client: RefCell<ClientState>,
     /// The clock, read once a turn.
@@ -96,6 +98,7 @@ impl Core {
             spawned: RefCell::default(),
             expecting: RefCell::default(),
             ended: RefCell::default(),
+            sessions: RefCell::default(),
             client: RefCell::default(),
             now: Cell::new(now),
             date: RefCell::new(Date { value: HeaderValue::from_static(""), until: now }),
@@ -146,6 +149,11 @@ impl Core {
         end: bool,
     ) -> Result<Sent, SendFault> {
         self.engine.borrow_mut().respond(at.connection, at.stream, parts, body, end)
+    }
+
+    /// Answers an extended CONNECT request and opens what it asks for.
+    pub(crate) fn accept_session(&self, at: At, parts: &http::response::Parts) -> Result<Sent, SendFault> {
+        self.engine.borrow_mut().accept_session(self.now(), at.connection, at.stream, parts)
     }
 
     /// Offers `data` until all of it was taken.

@@ -14,6 +14,7 @@ use http_body::{Body, Frame};
 use lorraine_proto::{Code, Sent};
 
 use super::core::{At, Awaits, Core, Gone};
+use crate::webtransport::{Accept, Pending, Session};
 
 /// Serves one request to its end. Dropping it (the client is gone) drops the handler's future.
 pub(crate) async fn serve<F, B, E>(core: Rc<Core>, at: At, is_head: bool, handler: F)
@@ -26,7 +27,10 @@ where
     let mut ending = Ending { core: &core, at, abandoned: false };
     let handler = pin!(handler);
     let end = match fenced(handler).await {
-        Ok(Ok(response)) => send(&core, at, is_head, response).await,
+        Ok(Ok(response)) => match response.extensions().get::<Accept>().and_then(Accept::take) {
+            Some(pending) => open(&core, at, response, pending).await,
+            None => send(&core, at, is_head, response).await,
+        },
         Ok(Err(error)) => {
             tracing::error!(%error, "a handler failed: answering 500");
             answer_500(&core, at)
@@ -38,6 +42,33 @@ where
     };
     ending.abandoned = end.is_err();
 }
+
+/// Opens a session and runs its handler, whose end is the session's unless it has handed it on.
+async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pending) -> Result<(), Abandoned> {
+    let (mut parts, _) = response.into_parts();
+    parts.headers.entry(header::DATE).or_insert_with(|| core.date());
+    match core.accept_session(at, &parts) {
+        Ok(Sent::Gone) => return Ok(()),
+        Ok(_) => {}
+        Err(fault) => {
+            tracing::error!(%fault, "a session cannot be opened: answering 500");
+            return answer_500(core, at);
+        }
+    }
+    pending.body.leave();
+    let session = Session::begin(core, at, pending.parts, pending.chosen);
+    // A handler that panics closes its session in so many words.
+    let held = session.clone();
+    let handler = pin!((pending.run)(session));
+    if let Err(panic) = fenced(handler).await {
+        tracing::error!(panic = message_of(&*panic), "a session's handler panicked: closing the session");
+        held.close(PANICKED, "internal error");
+    }
+    Ok(())
+}
+
+/// The code of a session whose handler panicked: HTTP/3's for an internal error.
+const PANICKED: u32 = 0x102;
 
 /// Runs however an exchange ends: whole, abandoned, dropped because the client is gone, or by a panic in a `Drop`.
 struct Ending<'a> {

@@ -7,6 +7,8 @@ mod core;
 mod exchange;
 mod executor;
 mod informer;
+mod remote;
+mod sessions;
 mod shared;
 mod stopping;
 mod stream_body;
@@ -21,16 +23,20 @@ use std::time::{Duration, Instant};
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
 use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
-use lorraine_proto::{Event as HttpEvent, StreamId};
+use lorraine_proto::{Event as HttpEvent, StreamId, raw};
 
 use crate::body::RequestBody;
 use crate::report::WorkerReport;
 use crate::request::{ConnectionInfo, RequestInfo};
+use crate::webtransport::Session;
 
 pub(crate) use self::core::{At, Awaits, Core, Entered};
 pub(crate) use exchange::{send_body, serve};
 pub(crate) use executor::Task;
 pub(crate) use informer::Informer;
+pub(crate) use remote::{Asking, tell};
+pub(crate) use sessions::Dropped;
+use sessions::Wants;
 pub(crate) use shared::{Command, Shared};
 use stopping::Stopping;
 pub(crate) use stream_body::StreamBody;
@@ -50,6 +56,9 @@ const WORTH_ANOTHER_ROUND: usize = 8;
 /// What a server does with a request: makes the task that answers it. Clients have none.
 pub(crate) type Dispatch = Box<dyn FnMut(&Rc<Core>, At, Request<RequestBody>) -> Task>;
 
+/// What serves a connection without HTTP.
+pub(crate) type RawHandler = Arc<dyn Fn(Session) -> Task + Send + Sync>;
+
 /// A signal is reported to whoever runs the worker.
 pub(crate) type OnSignal = Box<dyn FnMut(Signal)>;
 
@@ -60,6 +69,8 @@ pub(crate) struct Worker {
     executor: Executor,
     dispatch: Option<Dispatch>,
     on_signal: OnSignal,
+    /// What serves connections that speak no HTTP, by their ALPN.
+    raw: Vec<(&'static str, RawHandler)>,
     /// Requests whose tasks are still running.
     exchanges: BTreeMap<At, usize>,
     connections: BTreeMap<ConnectionKey, ConnectionInfo>,
@@ -87,11 +98,16 @@ impl Worker {
             executor,
             dispatch,
             on_signal,
+            raw: Vec::new(),
             exchanges: BTreeMap::new(),
             connections: BTreeMap::new(),
             stopping: None,
             commands: Vec::new(),
         }
+    }
+
+    pub(crate) fn set_raw(&mut self, raw: Vec<(&'static str, RawHandler)>) {
+        self.raw = raw;
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
@@ -147,6 +163,7 @@ impl Worker {
         self.tell_events();
         self.run_tasks();
         self.core.release_bodies();
+        self.core.run_drops();
         received
     }
 
@@ -184,7 +201,9 @@ impl Worker {
         self.core.shared.take_commands(&mut commands);
         for command in commands.drain(..) {
             match command {
-                Command::Read(read) => read.run(&self.core),
+                Command::Poll(errand) => errand.run(&self.core),
+                Command::Run(f) => f(&self.core),
+                Command::Drop(dropped) => self.core.queue_drop(dropped),
                 Command::Release(at) => self.core.queue_release(at),
                 Command::Inform(at, parts) => {
                     if let Err(fault) = self.core.respond(at, &parts, &mut bytes::Bytes::new(), false) {
@@ -218,12 +237,17 @@ impl Worker {
             let Some((connection, event)) = next else { return };
             match event {
                 Event::Established { alpn, peer, local } => {
+                    let raw = self.raw.iter().find(|(name, _)| name.as_bytes() == alpn).cloned();
+                    let http = if alpn == b"h3" { "h3" } else { "hq-interop" };
                     let info = ConnectionInfo {
                         peer_addr: peer,
                         local_addr: local,
-                        alpn: if alpn == b"h3" { "h3" } else { "hq-interop" },
+                        alpn: raw.as_ref().map_or(http, |(name, _)| name),
                         early_data: false,
                     };
+                    if let Some((_, handler)) = raw {
+                        self.begin_raw(connection, info, handler);
+                    }
                     self.connections.insert(connection, info);
                     if let Some(stopping) = &self.stopping {
                         self.core.engine.borrow_mut().go_away(connection, stopping.is_refusing());
@@ -265,7 +289,15 @@ impl Worker {
                 self.core.wake(at(stream), Awaits::Body);
             }
             // The client does not want the response (any more): nobody is left to work for.
-            HttpEvent::Stopped(stream, _) => self.abandon(at(stream)),
+            HttpEvent::Stopped(stream, _) => {
+                self.abandon(at(stream));
+                self.core.wake_session(at(stream), Wants::Stop);
+            }
+            HttpEvent::Datagram(session) => self.core.wake_session(at(session), Wants::Datagram),
+            HttpEvent::Incoming(session) => self.core.wake_session(at(session), Wants::Incoming),
+            HttpEvent::Credit(session) => self.core.wake_session(at(session), Wants::Credit),
+            HttpEvent::Draining(session) => self.core.on_draining(at(session)),
+            HttpEvent::SessionEnded(session, end) => self.core.on_session_ended(at(session), end),
             HttpEvent::Failed(stream, fault) => {
                 tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message was malformed");
                 self.core.client.borrow_mut().on_reset(at(stream), fault.code());
@@ -274,6 +306,15 @@ impl Worker {
             HttpEvent::GoAway(_) | HttpEvent::Settings(_) => {}
             _ => {}
         }
+    }
+
+    /// Runs the handler of a connection without HTTP.
+    fn begin_raw(&mut self, connection: ConnectionKey, info: ConnectionInfo, handler: RawHandler) {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(RequestInfo::from(info));
+        let at = At { connection, stream: raw::SESSION };
+        let session = Session::begin_raw(&self.core, at, request.into_parts().0);
+        self.executor.spawn(Box::pin(async move { handler(session).await }));
     }
 
     fn on_request(&mut self, at: At, parts: http::request::Parts, end: bool) {
@@ -315,8 +356,12 @@ impl Worker {
             let next = self.exchanges.range(first..).next().map(|(at, slot)| (*at, *slot));
             let Some((at, slot)) = next.filter(|(at, _)| at.connection == connection) else { break };
             self.exchanges.remove(&at);
-            self.executor.cancel(slot);
+            // A session's handler hears from its calls that it is over, and comes to its own end.
+            if !self.core.is_session(at) {
+                self.executor.cancel(slot);
+            }
         }
+        self.core.end_sessions(connection, &closed);
         self.core.client.borrow_mut().on_closed(connection, closed);
         self.core.end_connection(connection);
     }
@@ -361,8 +406,8 @@ impl Drop for Worker {
         self.core.wake_all();
         self.core.shared.take_commands(&mut self.commands);
         for command in self.commands.drain(..) {
-            if let Command::Read(read) = command {
-                read.give_up();
+            if let Command::Poll(errand) = command {
+                errand.give_up();
             }
         }
     }

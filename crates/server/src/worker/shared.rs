@@ -5,14 +5,19 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::core::At;
-use super::stream_body::RemoteRead;
+use super::core::{At, Core};
+use super::remote::Errand;
+use super::sessions::Dropped;
 use crate::report::WorkerReport;
 
 /// Something another thread asks of a worker.
 pub(crate) enum Command {
-    /// Read a piece of a body. At most one is under way for each body.
-    Read(Arc<RemoteRead>),
+    /// Do something for another thread, as far as it goes. At most one is under way for each body, and for each call.
+    Poll(Arc<dyn Errand>),
+    /// Do something once.
+    Run(Box<dyn FnOnce(&Core) + Send>),
+    /// A handle was dropped elsewhere.
+    Drop(Dropped),
     /// A body was dropped elsewhere.
     Release(At),
     /// Send an interim response.

@@ -83,6 +83,7 @@ impl Worker {
             engine.go_away(*key, false);
         }
         drop(engine);
+        self.core.drain_sessions();
         let refuse_at = now + NOTICE.min(grace);
         let idle = BTreeMap::new();
         self.stopping = Some(Stopping { refuse_at, deadline, refusing: false, look_at: now, idle, over: false });
@@ -101,6 +102,9 @@ impl Worker {
         stopping.look_at = now + LOOK;
         let refuse = !stopping.refusing && (now >= stopping.refuse_at || late);
         stopping.refusing |= refuse;
+        if late {
+            self.connections.keys().for_each(|key| self.core.close_sessions(*key));
+        }
         let mut engine = self.core.engine.borrow_mut();
         for key in self.connections.keys() {
             if refuse {
