@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use http::{Request, Response};
 use http_body::Body;
-use lorraine::{Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerHandle};
+use lorraine::{Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerBuilder, ServerHandle};
 use tower_service::Service;
 
 use crate::args::{CommonArgs, DemoArgs, Retry, ServeArgs};
@@ -18,12 +18,13 @@ pub(crate) fn files(args: &ServeArgs) -> Outcome {
     check_dir(&args.dir)?;
     let files = Files::new(&args.dir)?.listing(args.listing);
     let routes = Router::new().nest("/", files).build()?;
-    run(&args.common, routes, &format!("serving {}", args.dir.display()), None)
+    run(&args.common, routes, &format!("serving {}", args.dir.display()), None, |builder| builder)
 }
 
 pub(crate) fn demo(args: &DemoArgs) -> Outcome {
     check_dir(&args.dir)?;
-    run(&args.common, demo::routes(&args.dir)?, "demo", open_page(args)?)
+    let page = open_page(args)?;
+    run(&args.common, demo::routes(&args.dir)?, "demo", page, |builder| builder.quic("quic-echo", demo::echo::connection))
 }
 
 /// The page that was asked for. One that nobody asked for is not worth failing for when its port is taken.
@@ -41,7 +42,13 @@ fn open_page(args: &DemoArgs) -> Result<Option<Page>, String> {
     }
 }
 
-fn run<S, B>(args: &CommonArgs, service: S, what: &str, page: Option<Page>) -> Outcome
+fn run<S, B>(
+    args: &CommonArgs,
+    service: S,
+    what: &str,
+    page: Option<Page>,
+    add: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Outcome
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: 'static,
@@ -75,7 +82,7 @@ where
         let sha256 = Arc::clone(&sha256);
         builder = builder.on_hangup(move |server| reload(server, &cert, &key, &sha256));
     }
-    let server = builder.start(service)?;
+    let server = add(builder).start(service)?;
     let addr = server.local_addr();
     if let Some(page) = page {
         output::line(format_args!("page on {} (WebTransport in a browser)", page.url()));
