@@ -7,7 +7,10 @@ use std::sync::{Arc, RwLock};
 
 use http::{Request, Response};
 use http_body::Body;
-use lorraine::{Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerBuilder, ServerHandle};
+use lorraine::{
+    Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerBuilder,
+    ServerHandle,
+};
 use tower_service::Service;
 
 use crate::args::{CommonArgs, DemoArgs, Retry, ServeArgs};
@@ -24,7 +27,9 @@ pub(crate) fn files(args: &ServeArgs) -> Outcome {
 pub(crate) fn demo(args: &DemoArgs) -> Outcome {
     check_dir(&args.dir)?;
     let page = open_page(args)?;
-    run(&args.common, demo::routes(&args.dir)?, "demo", page, |builder| builder.quic("quic-echo", demo::echo::connection))
+    run(&args.common, demo::routes(&args.dir)?, "demo", page, |builder| {
+        builder.quic("quic-echo", demo::echo::connection)
+    })
 }
 
 /// The page that was asked for. One that nobody asked for is not worth failing for when its port is taken.

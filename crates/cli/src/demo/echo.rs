@@ -40,7 +40,7 @@ pub(super) async fn datagrams(mut datagrams: Datagrams) {
 }
 
 /// What the peer opens, until the session is over.
-pub(super) fn incoming<T>(accept: impl AsyncFn() -> Result<T, SessionError>) -> impl Stream<Item = T> {
+pub(crate) fn incoming<T>(accept: impl AsyncFn() -> Result<T, SessionError>) -> impl Stream<Item = T> {
     stream::unfold(accept, async |accept| {
         let next = accept().await.ok()?;
         Some((next, accept))
