@@ -1,6 +1,7 @@
 //! `lorraine serve` and `lorraine demo`: a server on the terminal.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, RwLock};
@@ -32,18 +33,14 @@ pub(crate) fn demo(args: &DemoArgs) -> Outcome {
     })
 }
 
-/// The page that was asked for. One that nobody asked for is not worth failing for when its port is taken.
-fn open_page(args: &DemoArgs) -> Result<Option<Page>, String> {
+/// The page, or why there is none. One that nobody asked for is not worth failing for when its port is taken.
+fn open_page(args: &DemoArgs) -> Result<Option<Result<Page, String>>, String> {
     if args.no_page {
         return Ok(None);
     }
     match Page::bind(args.page) {
-        Ok(page) => Ok(Some(page)),
-        Err(sentence) if args.page.is_none() => {
-            output::note(sentence);
-            Ok(None)
-        }
-        Err(sentence) => Err(sentence),
+        Err(sentence) if args.page.is_some() => Err(sentence),
+        opened => Ok(Some(opened)),
     }
 }
 
@@ -51,7 +48,7 @@ fn run<S, B>(
     args: &CommonArgs,
     service: S,
     what: &str,
-    page: Option<Page>,
+    page: Option<Result<Page, String>>,
     add: impl FnOnce(ServerBuilder) -> ServerBuilder,
 ) -> Outcome
 where
@@ -89,11 +86,10 @@ where
     }
     let server = add(builder).start(service)?;
     let addr = server.local_addr();
-    if let Some(page) = page {
-        output::line(format_args!("page on {} (WebTransport in a browser)", page.url()));
-        // Browsers try ::1 for localhost, which a socket for IPv4 does not hear.
-        let host = if addr.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_of(addr) };
-        page.start(Target { url: format!("https://{host}:{}", addr.port()), sha256 })?;
+    match page {
+        Some(Ok(page)) => show_page(page, addr, sha256)?,
+        Some(Err(sentence)) => output::note(sentence),
+        None => {}
     }
     let host = if addr.ip().is_unspecified() { "localhost".to_owned() } else { host_of(addr) };
     output::line(format_args!("{what} on https://{host}:{} (HTTP/3, {addr}, {})", addr.port(), args.event_loop));
@@ -105,8 +101,15 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
+fn show_page(page: Page, server: SocketAddr, sha256: Arc<RwLock<String>>) -> std::io::Result<()> {
+    output::line(format_args!("page on {} (WebTransport in a browser)", page.url()));
+    // Browsers try ::1 for localhost, which a socket for IPv4 does not hear.
+    let host = if server.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_of(server) };
+    page.start(Target { url: format!("https://{host}:{}", server.port()), sha256 })
+}
+
 /// An address as it stands in a URI.
-pub(crate) fn host_of(addr: std::net::SocketAddr) -> String {
+pub(crate) fn host_of(addr: SocketAddr) -> String {
     if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() }
 }
 

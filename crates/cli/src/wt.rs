@@ -6,7 +6,7 @@ mod input;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, FutureExt, select};
 use http::{Request, header};
 use lorraine::client::{Connection, Connector, Subprotocols};
 use lorraine::webtransport::{Session, SessionClosed};
@@ -36,10 +36,12 @@ pub(crate) fn run(args: &WtArgs) -> Outcome {
         let datagram = session.datagrams().max_len().await;
         output::line(format_args!("session {} at {uri}, open after {:.1} ms", session.id(), millis(since)));
         output::line(format_args!("subprotocol: {}", session.protocol().map_or("none".to_owned(), escaped)));
-        output::line(match datagram {
-            Some(len) => format!("datagrams: at most {len} bytes"),
-            None => "datagrams: the server takes none".to_owned(),
-        });
+        match datagram {
+            Some(len) => output::line(format_args!("datagrams: at most {len} bytes")),
+            // One that is over already takes none either.
+            None if session.closed().now_or_never().is_some() => {}
+            None => output::line("datagrams: the server takes none"),
+        }
         output::note("type a line to send it as a datagram, /help for more");
         let closed = talk(session, connector.clone(), args).await;
         output::line(format_args!("closed: {}", describe(&closed)));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use futures_util::future::join4;
+use futures_util::future::{FutureExt, join, join4};
 use futures_util::stream::StreamExt;
 use lorraine::client::Connector;
-use lorraine::webtransport::{RecvStream, SendStream, Session, SessionClosed, StreamError};
+use lorraine::webtransport::{RecvStream, SendStream, Session, StreamError};
 
 use super::input::{self, Command};
 use super::{escaped, shown};
@@ -72,7 +72,7 @@ impl Talk {
         let datagrams = session.datagrams().for_each(async |payload| show("datagram", &payload));
         let draining = async {
             session.draining().await;
-            if !self.has_ended().await {
+            if !self.has_ended() {
                 output::line("the server asks to wind the session down");
             }
         };
@@ -98,7 +98,7 @@ impl Talk {
     async fn ask(self, text: Vec<u8>) -> Result<(), StreamError> {
         let (mut send, recv) = self.session.open_bi().await.map_err(|_| StreamError::Closed)?;
         // The answer may begin, and end, before all is sent.
-        let (sent, ()) = futures_util::future::join(send_whole(&mut send, text), show_stream("bi", recv)).await;
+        let (sent, ()) = join(send_whole(&mut send, text), show_stream("bi", recv)).await;
         sent
     }
 
@@ -107,9 +107,8 @@ impl Talk {
         send_whole(&mut send, text).await
     }
 
-    async fn has_ended(&self) -> bool {
-        let closed: Option<SessionClosed> = futures_util::FutureExt::now_or_never(self.session.closed());
-        closed.is_some()
+    fn has_ended(&self) -> bool {
+        self.session.closed().now_or_never().is_some()
     }
 
     async fn show_stats(&self) {
@@ -146,7 +145,9 @@ async fn show_stream(kind: &str, mut recv: RecvStream) {
     }
 }
 
+/// One line for a piece; the end of its own last line is not shown.
 fn show(name: &str, bytes: &[u8]) {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     match bytes.get(..MOST_SHOWN) {
         Some(first) if bytes.len() > MOST_SHOWN => {
             output::line(format_args!("{name}: {} ... ({} bytes)", shown(first), bytes.len()));
