@@ -49,6 +49,13 @@ pub(crate) struct DemoArgs {
     /// Directory served under /files/
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
+    /// Address and TCP port of the demo page, for browsers on this machine; port 0 lets the system choose
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) page: Option<SocketAddr>,
+    /// Serve no demo page
+    #[arg(long, conflicts_with = "page")]
+    pub(crate) no_page: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

@@ -1,6 +1,7 @@
 //! The demo application: a fixed set of routes that show, and let tests prove, what the server does.
 
 mod download;
+pub(crate) mod page;
 
 use std::path::Path;
 use std::time::Duration;
