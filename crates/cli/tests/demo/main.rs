@@ -4,8 +4,10 @@
 
 mod echo;
 mod get;
+mod page;
 mod program;
 mod routes;
 mod signals;
 mod starting;
 mod transfers;
+mod wt;
