@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from clients import aio, browser, browser_webtransport, curl, demo, files, h3spec, quic
+from clients import aio, browser, browser_webtransport, curl, demo, files, h3spec, native, quic, webtransport
 from clients.report import Report
 from clients.server import Certificate, Server
 
@@ -56,6 +56,18 @@ async def with_firefox_webtransport(report: Report, server: Server) -> None:
     await browser_webtransport.run(report, server, browser_webtransport.FIREFOX)
 
 
+async def with_aioquic_webtransport(report: Report, server: Server) -> None:
+    await webtransport.run(report, server)
+
+
+async def with_wtransport(report: Report, server: Server) -> None:
+    await native.run(report, server, "wtransport")
+
+
+async def with_web_transport_quinn(report: Report, server: Server) -> None:
+    await native.run(report, server, "web-transport-quinn")
+
+
 async def with_files(report: Report, server: Server) -> None:
     client = aio.AioquicClient(server.port)
     await files.run(report, client, server.folder)
@@ -80,6 +92,9 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "chromium": ("demo", site_with_large_file, with_chromium),
     "chromium-webtransport": ("demo", site, with_chromium_webtransport),
     "firefox-webtransport": ("demo", site, with_firefox_webtransport),
+    "aioquic-webtransport": ("demo", site, with_aioquic_webtransport),
+    "wtransport": ("demo", site, with_wtransport),
+    "web-transport-quinn": ("demo", site, with_web_transport_quinn),
 }
 
 

@@ -58,6 +58,8 @@ pub struct Quic {
     reset: Vec<StreamId>,
     /// Streams both ways that the peer was asked to stop.
     stopped: Vec<StreamId>,
+    /// With what the peer stopped streams that are gone since, until the next look.
+    last_words: Vec<(StreamId, Code)>,
     /// Streams one way whose data is dropped.
     dropped: Vec<StreamId>,
     /// A path whose challenge is not answered yet.
@@ -83,6 +85,7 @@ impl Quic {
             unread: Vec::new(),
             reset: Vec::new(),
             stopped: Vec::new(),
+            last_words: Vec::new(),
             dropped: Vec::new(),
             probe: None,
             uni_stops: 0,
@@ -193,6 +196,9 @@ impl Transport for Quic {
     }
 
     fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError> {
+        if let Some(at) = self.last_words.iter().position(|(stream, _)| *stream == id) {
+            return Err(SendError::Stopped(self.last_words.swap_remove(at).1));
+        }
         let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
         if room == 0 {
             self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
@@ -344,7 +350,8 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
-        let Self { inner, short, roomy, unread, reset, stopped, .. } = self;
+        let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
+        last_words.clear();
         short.retain(|&(id, want)| {
             let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room < want);
             if !waits {
@@ -364,8 +371,15 @@ impl Quic {
         stopped.retain(|&id| {
             let closed = inner.stream_closed(id.value());
             if closed {
-                // Refused when quiche has forgotten the stream already.
-                let _ = inner.stream_send(id.value(), b"", true);
+                match inner.stream_capacity(id.value()) {
+                    // The peer stopped it too: quiche tells that once, and then forgets the stream.
+                    Err(Error::StreamStopped(code)) => {
+                        last_words.push((id, Code::new(code)));
+                        roomy.push(id);
+                    }
+                    // Refused when quiche has forgotten the stream already.
+                    _ => drop(inner.stream_send(id.value(), b"", true)),
+                }
             }
             !closed
         });

@@ -144,13 +144,17 @@ impl Connection {
     }
 
     /// A final response came to a request of ours.
-    pub(super) fn on_tunnel_response(&mut self, id: StreamId, is_success: bool, t: &mut impl Transport) {
+    pub(super) fn on_tunnel_response(&mut self, id: StreamId, is_success: bool, end: bool, t: &mut impl Transport) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
-        if is_success {
-            tunnel.state = TunnelState::Open;
-            self.admit_early(id, t);
-        } else {
+        if !is_success {
             self.tunnels.remove(&id);
+            return;
+        }
+        tunnel.state = TunnelState::Open;
+        self.admit_early(id, t);
+        if end {
+            self.end_session(id, SessionEnd::Closed { code: 0, reason: String::new() }, t);
+            self.end_tunnel_stream(id, t);
         }
     }
 

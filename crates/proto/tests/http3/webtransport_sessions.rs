@@ -304,6 +304,17 @@ fn client_opens_a_session_and_takes_the_servers_streams() {
 }
 
 #[test]
+fn session_that_ends_with_its_answer_has_opened_and_closed() {
+    let mut peer = client();
+    connect(&mut peer);
+    peer.send_end(0, &headers(OK));
+    peer.expect_response(0);
+    assert_eq!(expect_ended(&mut peer, 0), closed(0, ""));
+    assert!(peer.has_ended(0));
+    assert_eq!(peer.conn.active_requests(), 0);
+}
+
+#[test]
 fn client_that_is_refused_has_no_session() {
     let mut peer = client();
     connect(&mut peer);

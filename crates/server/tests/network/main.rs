@@ -8,5 +8,6 @@ mod faults;
 mod flow;
 mod handlers;
 mod leaving;
+mod sessions;
 mod site;
 mod stopping;
