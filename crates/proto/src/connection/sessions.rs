@@ -91,7 +91,9 @@ impl Connection {
             TunnelState::Leaving | TunnelState::Left => return,
         }
         // The capsule and FIN go before any reset, or a browser does not see code and reason.
-        if tunnel.is_session && (code, reason) != (0, "") {
+        // A mere FIN would mean the same as code 0 (draft §6), but Firefox ESR 153 takes one that follows the response at
+        // once for a refusal.
+        if tunnel.is_session {
             let end = (0..=MAX_REASON.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
             let reason = reason[..end.unwrap_or(0)].to_owned();
             self.send_capsule(session, &Capsule::CloseSession { code, reason }, true, t);
