@@ -27,6 +27,8 @@ mod pattern;
 mod service;
 mod sessions;
 mod table;
+#[cfg(feature = "websocket")]
+mod websocket;
 #[cfg(test)]
 mod tests;
 

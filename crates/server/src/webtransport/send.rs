@@ -11,8 +11,8 @@ use futures_util::Sink;
 use lorraine_proto::webtransport::StreamWrite;
 
 use super::error::StreamError;
-use super::session::{Inner, Session, drop_handle};
-use crate::worker::{Asking, At, Core, Dropped, tell};
+use super::session::{Inner, Session};
+use crate::worker::{Asking, At, Core, Dropped, drop_handle, tell};
 
 /// The sending end of a session's stream.
 ///

@@ -14,7 +14,7 @@ use super::error::{SessionClosed, SessionError};
 use super::recv::RecvStream;
 use super::send::SendStream;
 use super::status::Status;
-use crate::worker::{Asking, At, Core, Dropped, Shared, tell};
+use crate::worker::{Asking, At, Core, Dropped, Shared, drop_handle, tell};
 
 /// A WebTransport session (draft-ietf-webtrans-http3), of a server or a client.
 ///
@@ -57,13 +57,6 @@ impl Drop for Inner {
         if !self.status.has_ended() {
             drop_handle(&self.worker, Dropped::Session(self.at));
         }
-    }
-}
-
-/// Tells a worker of a dropped handle, wherever that happened.
-pub(super) fn drop_handle(worker: &Arc<Shared>, dropped: Dropped) {
-    if Core::with(worker.id, |core| core.queue_drop(dropped)).is_none() {
-        worker.send(crate::worker::Command::Drop(dropped));
     }
 }
 

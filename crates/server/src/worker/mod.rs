@@ -12,6 +12,8 @@ mod sessions;
 mod shared;
 mod stopping;
 mod stream_body;
+#[cfg(feature = "websocket")]
+mod tunnel;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,11 +37,13 @@ pub(crate) use exchange::{send_body, serve};
 pub(crate) use executor::Task;
 pub(crate) use informer::Informer;
 pub(crate) use remote::{Asking, tell};
-pub(crate) use sessions::Dropped;
+pub(crate) use sessions::{Dropped, drop_handle};
 use sessions::Wants;
 pub(crate) use shared::{Command, Shared};
 use stopping::Stopping;
 pub(crate) use stream_body::StreamBody;
+#[cfg(feature = "websocket")]
+pub(crate) use tunnel::Tunnel;
 
 use executor::Executor;
 
@@ -341,6 +345,7 @@ impl Worker {
     fn abandon(&mut self, at: At) {
         // A client's request may be stopped and still be answered; only its body ends.
         if self.dispatch.is_some()
+            && !self.core.outlives(at)
             && let Some(slot) = self.exchanges.remove(&at)
         {
             self.executor.cancel(slot);
@@ -357,7 +362,7 @@ impl Worker {
             let Some((at, slot)) = next.filter(|(at, _)| at.connection == connection) else { break };
             self.exchanges.remove(&at);
             // A session's handler hears from its calls that it is over, and comes to its own end.
-            if !self.core.is_session(at) {
+            if !self.core.outlives(at) {
                 self.executor.cancel(slot);
             }
         }
@@ -373,7 +378,7 @@ impl Worker {
         self.executor.run();
         for at in self.core.take_ended() {
             // Those that ended where they began are not in the map, and have waited for nothing.
-            if self.exchanges.remove(&at).is_some() {
+            if self.exchanges.remove(&at).is_some() && !self.core.outlives(at) {
                 self.core.unwait(at, Awaits::Room);
             }
         }

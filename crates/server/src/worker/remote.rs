@@ -22,6 +22,12 @@ impl<T> Default for Asking<T> {
 }
 
 impl<T: Send + 'static> Asking<T> {
+    /// Whether nothing is under way from another thread.
+    #[cfg(feature = "websocket")]
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Polls the operation, or the one that is under way. `None`: the worker is gone.
     pub(crate) fn poll<F>(&mut self, cx: &Context<'_>, worker: &Arc<Shared>, mut op: F) -> Poll<Option<T>>
     where

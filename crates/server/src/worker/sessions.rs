@@ -1,6 +1,6 @@
 //! What sessions ask of their worker, and what it tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -10,6 +10,7 @@ use lorraine_proto::webtransport::{Direction, OpenError, SessionEnd, StreamRead,
 use lorraine_proto::{Code, DatagramError};
 
 use super::core::{At, Awaits, Core};
+use super::shared::{Command, Shared};
 use crate::webtransport::{SessionClosed, SessionStats, Status};
 
 /// A handle that was dropped, to be heard of when no one holds the engine.
@@ -21,6 +22,20 @@ pub(crate) enum Dropped {
     Recv(At),
     /// The last handle of a session.
     Session(At),
+    /// Both ends of an extended CONNECT stream.
+    #[cfg(feature = "websocket")]
+    Tunnel {
+        at: At,
+        /// FIN was sent.
+        ended: bool,
+    },
+}
+
+/// Tells a worker of a dropped handle, wherever that happened.
+pub(crate) fn drop_handle(worker: &Arc<Shared>, dropped: Dropped) {
+    if Core::with(worker.id, |core| core.queue_drop(dropped)).is_none() {
+        worker.send(Command::Drop(dropped));
+    }
 }
 
 /// What may be waited for at a session or at a stream's sending end, by any number of tasks.
@@ -36,6 +51,8 @@ pub(crate) enum Wants {
 #[derive(Default)]
 pub(super) struct Sessions {
     open: BTreeMap<At, Open>,
+    /// Extended CONNECT streams whose bytes are the application's own.
+    tunnels: BTreeSet<At>,
     waiting: BTreeMap<(At, Wants), Vec<Waker>>,
     dropped: Vec<Dropped>,
 }
@@ -67,8 +84,16 @@ impl Core {
         self.status(at).is_none_or(|status| status.has_ended())
     }
 
-    pub(super) fn is_session(&self, at: At) -> bool {
-        self.sessions.borrow().open.contains_key(&at)
+    /// An extended CONNECT stream was handed to the application.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn begin_tunnel(&self, at: At) {
+        self.sessions.borrow_mut().tunnels.insert(at);
+    }
+
+    /// Whether who serves this stream hears of its end from its calls, and comes to its own.
+    pub(super) fn outlives(&self, at: At) -> bool {
+        let sessions = self.sessions.borrow();
+        sessions.open.contains_key(&at) || sessions.tunnels.contains(&at)
     }
 
     /// The next stream of the peer's; `None`: the session is over.
@@ -219,6 +244,7 @@ impl Core {
         for at in self.sessions_of(connection) {
             self.settle_session(at, SessionClosed::ConnectionLost(closed.to_string()));
         }
+        self.sessions.borrow_mut().tunnels.retain(|at| at.connection != connection);
         self.wake_sessions(connection);
     }
 
@@ -277,6 +303,14 @@ impl Core {
                 Some(Dropped::Send(at)) => self.reset_stream(at, 0),
                 Some(Dropped::Recv(at)) => self.stop_stream(at, 0),
                 Some(Dropped::Session(at)) => self.close_session(at, 0, ""),
+                #[cfg(feature = "websocket")]
+                Some(Dropped::Tunnel { at, ended }) => {
+                    self.sessions.borrow_mut().tunnels.remove(&at);
+                    self.unwait(at, Awaits::Room);
+                    if !ended {
+                        self.abort(at, Code::H3_REQUEST_CANCELLED);
+                    }
+                }
                 None => return,
             }
         }
