@@ -41,7 +41,7 @@ impl Connection {
         let at = sent.await?;
         let head = self.accepted(at).await?;
         let protocol = head.headers.get(SUBPROTOCOL).and_then(|name| name.to_str().ok()).map(str::to_owned);
-        let tunnel = Tunnel::new(core, StreamBody::new(at, core.shared.clone()));
+        let tunnel = Tunnel::new(StreamBody::new(at, core.shared.clone()));
         Ok(WebSocket::begin(tunnel, Role::Client, parts, protocol, WebSocketOptions::new().longest()).await)
     }
 }

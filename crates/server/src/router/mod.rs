@@ -27,10 +27,10 @@ mod pattern;
 mod service;
 mod sessions;
 mod table;
-#[cfg(feature = "websocket")]
-mod websocket;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::fmt;
 use std::future::Future;

@@ -23,8 +23,8 @@ use crate::worker::Tunnel;
 
 pub use options::WebSocketOptions;
 pub(crate) use options::{Refusal, SUBPROTOCOL, VERSION};
-pub(crate) use tokio_tungstenite::tungstenite::protocol::Role;
 pub use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+pub(crate) use tokio_tungstenite::tungstenite::protocol::Role;
 pub use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 pub use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message, Utf8Bytes};
 
@@ -58,7 +58,13 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    pub(crate) async fn begin(tunnel: Tunnel, role: Role, request: Parts, protocol: Option<String>, max: usize) -> Self {
+    pub(crate) async fn begin(
+        tunnel: Tunnel,
+        role: Role,
+        request: Parts,
+        protocol: Option<String>,
+        max: usize,
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)

@@ -132,10 +132,7 @@ mod tests {
         let version = (VERSION, "13");
         assert_eq!(options.judge(&parts(&[version])), Ok(None));
         assert_eq!(options.judge(&parts(&[version, (SUBPROTOCOL, "x, b,a")])), Ok(Some("b".into())));
-        assert_eq!(
-            options.judge(&parts(&[version, (SUBPROTOCOL, "x"), (SUBPROTOCOL, " ,a")])),
-            Ok(Some("a".into()))
-        );
+        assert_eq!(options.judge(&parts(&[version, (SUBPROTOCOL, "x"), (SUBPROTOCOL, " ,a")])), Ok(Some("a".into())));
     }
 
     #[test]
@@ -143,10 +140,7 @@ mod tests {
         let options = WebSocketOptions::new();
         assert_eq!(options.judge(&parts(&[])), Err(Refusal::Version));
         assert_eq!(options.judge(&parts(&[(VERSION, "8")])), Err(Refusal::Version));
-        assert_eq!(
-            options.judge(&parts(&[(VERSION, "13"), ("origin", "https://evil.example")])),
-            Err(Refusal::Origin)
-        );
+        assert_eq!(options.judge(&parts(&[(VERSION, "13"), ("origin", "https://evil.example")])), Err(Refusal::Origin));
         assert_eq!(options.judge(&parts(&[(VERSION, "13"), ("origin", "https://a.example")])), Ok(None));
     }
 }

@@ -136,7 +136,9 @@ impl Upgrade {
         }
         let (parts, protocol, longest) = (self.parts.clone(), chosen.clone(), options.longest());
         let run = Run::Tunnel(Box::new(move |tunnel| {
-            Box::pin(async move { handler(WebSocket::begin(tunnel, Role::Server, parts, protocol, longest).await).await })
+            Box::pin(
+                async move { handler(WebSocket::begin(tunnel, Role::Server, parts, protocol, longest).await).await },
+            )
         }));
         self.accept_with(response, chosen, run)
     }

@@ -64,6 +64,7 @@ async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pendin
             return answer_500(core, at);
         }
     }
+    core.outlive(at);
     match run {
         Run::Session(run) => {
             body.leave();
@@ -73,7 +74,7 @@ async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pendin
         #[cfg(feature = "websocket")]
         Run::Tunnel(run) => {
             let Some(stream) = body.into_stream() else { return Err(Abandoned) };
-            fenced(run(Tunnel::new(core, stream)).as_mut()).await.map_err(|panic| {
+            fenced(run(Tunnel::new(stream)).as_mut()).await.map_err(|panic| {
                 tracing::error!(panic = message_of(&*panic), "a handler panicked: resetting its stream");
                 Abandoned
             })

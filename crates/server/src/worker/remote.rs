@@ -48,11 +48,18 @@ impl<T: Send + 'static> Asking<T> {
     }
 }
 
-impl<T> Drop for Asking<T> {
-    fn drop(&mut self) {
-        if let Some(remote) = &self.0 {
+impl<T> Asking<T> {
+    /// Lets go of what is under way.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(remote) = self.0.take() {
             remote.given_up.store(true, Ordering::Release);
         }
+    }
+}
+
+impl<T> Drop for Asking<T> {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 

@@ -45,15 +45,8 @@ enum Writing {
 
 impl Tunnel {
     /// On the stream of this body, whose head was answered.
-    pub(crate) fn new(core: &Core, body: StreamBody) -> Self {
-        core.begin_tunnel(body.at());
-        Self {
-            body,
-            rest: Bytes::new(),
-            asking: Asking::default(),
-            pending: Bytes::new(),
-            writing: Writing::Open,
-        }
+    pub(crate) fn new(body: StreamBody) -> Self {
+        Self { body, rest: Bytes::new(), asking: Asking::default(), pending: Bytes::new(), writing: Writing::Open }
     }
 
     const fn at(&self) -> At {
