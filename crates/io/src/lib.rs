@@ -42,6 +42,8 @@ mod outbound;
 mod readiness;
 mod signals;
 mod socket;
+mod sockets;
+mod train;
 mod waker;
 
 pub use backend::{OpenError, available, default_name, open};
