@@ -12,3 +12,4 @@ mod sessions;
 mod site;
 mod stopping;
 mod websocket;
+mod workers;
