@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from clients import aio, browser, curl, demo, files, h3spec, quic
+from clients import aio, browser, browser_webtransport, curl, demo, files, h3spec, native, quic, webtransport
 from clients.report import Report
 from clients.server import Certificate, Server
 
@@ -48,6 +48,30 @@ async def with_chromium(report: Report, server: Server) -> None:
     await browser.run(report, server)
 
 
+async def with_chromium_webtransport(report: Report, server: Server) -> None:
+    await browser_webtransport.run(report, server, browser_webtransport.CHROMIUM)
+
+
+async def with_firefox_webtransport(report: Report, server: Server) -> None:
+    await browser_webtransport.run(report, server, browser_webtransport.FIREFOX)
+
+
+async def with_aioquic_webtransport(report: Report, server: Server) -> None:
+    await webtransport.run(report, server)
+
+
+async def with_wtransport(report: Report, server: Server) -> None:
+    await native.run(report, server, "wtransport")
+
+
+async def with_web_transport_quinn(report: Report, server: Server) -> None:
+    await native.run(report, server, "web-transport-quinn")
+
+
+async def with_webtransport_load(report: Report, server: Server) -> None:
+    await native.load(report, server)
+
+
 async def with_files(report: Report, server: Server) -> None:
     client = aio.AioquicClient(server.port)
     await files.run(report, client, server.folder)
@@ -70,15 +94,25 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "quic": ("demo", site, with_quic),
     "files": ("serve", files.make_folder, with_files),
     "chromium": ("demo", site_with_large_file, with_chromium),
+    "chromium-webtransport": ("demo", site, with_chromium_webtransport),
+    "firefox-webtransport": ("demo", site, with_firefox_webtransport),
+    "aioquic-webtransport": ("demo", site, with_aioquic_webtransport),
+    "wtransport": ("demo", site, with_wtransport),
+    "web-transport-quinn": ("demo", site, with_web_transport_quinn),
+    "webtransport-load": ("demo", site, with_webtransport_load),
 }
 
 
-async def run_suite(name: str, binary: Path, more: list[str]) -> Report:
+async def run_suite(name: str, arguments: argparse.Namespace) -> Report:
     command, make_folder, suite = SUITES[name]
     report = Report(name)
     with tempfile.TemporaryDirectory(prefix="lorraine-interop-") as scratch:
         folder = make_folder(Path(scratch))
-        server = Server(binary, command, folder, Certificate(Path(scratch)), *more)
+        certificate = Certificate(Path(scratch))
+        if arguments.aioquic:
+            server = Server.aioquic(folder, certificate)
+        else:
+            server = Server.lorraine(arguments.bin.resolve(), command, folder, certificate, *arguments.arg)
         with server:
             await suite(report, server)
             await report.case("server_is_still_running", lambda: still_runs(server))
@@ -103,15 +137,18 @@ def main() -> int:
     parser.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
     parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release" / "lorraine", help="the program")
     parser.add_argument("--arg", action="append", default=[], help="one more argument for the program")
+    parser.add_argument(
+        "--aioquic", action="store_true", help="try the WebTransport suites on aioquic's server instead: is it the suite or Lorraine?"
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.suite if name not in SUITES]
     if unknown:
         parser.error(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
-    if not arguments.bin.exists():
+    if not arguments.aioquic and not arguments.bin.exists():
         parser.error(f"{arguments.bin} does not exist; build it with `cargo build --release -p lorraine-cli`")
     total = Report("all")
     for name in arguments.suite or SUITES:
-        report = asyncio.run(run_suite(name, arguments.bin.resolve(), arguments.arg))
+        report = asyncio.run(run_suite(name, arguments))
         print(f"{name}: {report.summary()}", flush=True)
         total.add(report)
     print(total.summary())

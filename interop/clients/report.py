@@ -26,17 +26,21 @@ class Report:
         try:
             await asyncio.wait_for(run(), seconds)
         except Skip as reason:
-            self.skipped += 1
-            self._line("skip", name, str(reason))
+            self.record("skip", name, str(reason))
         except TimeoutError:
-            self.failed += 1
-            self._line("FAIL", name, f"not done after {seconds:.0f} s")
+            self.record("fail", name, f"not done after {seconds:.0f} s")
         except Exception as error:  # noqa: BLE001 - a case may fail in any way, and the others still run
-            self.failed += 1
-            self._line("FAIL", name, describe(error))
+            self.record("fail", name, describe(error))
         else:
-            self.passed += 1
-            self._line("ok", name, f"{time.monotonic() - began:.2f} s")
+            self.record("ok", name, f"{time.monotonic() - began:.2f} s")
+
+    def record(self, verdict: str, name: str, detail: str) -> None:
+        """Counts and prints a case that is done: "ok", "fail" or "skip"."""
+        self.passed += verdict == "ok"
+        self.failed += verdict == "fail"
+        self.skipped += verdict == "skip"
+        shown = "FAIL" if verdict == "fail" else verdict
+        print(f"{shown:4} {self.suite}: {name} ({detail})", flush=True)
 
     def add(self, other: Report) -> None:
         self.passed += other.passed
@@ -45,9 +49,6 @@ class Report:
 
     def summary(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
-
-    def _line(self, verdict: str, name: str, detail: str) -> None:
-        print(f"{verdict:4} {self.suite}: {name} ({detail})", flush=True)
 
 
 def describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A running `lorraine`, with a certificate that the clients know."""
+"""A running server, with a certificate that the clients know: Lorraine, or another one to compare it with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ipaddress
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,11 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 START_SECONDS = 30
 STOP_SECONDS = 15
+AIOQUIC_SERVER = Path(__file__).resolve().parent.parent / "webtransport" / "aioquic_server.py"
 ADDRESS = re.compile(r"https://[^ ]+:(\d+)")
 
 
 class Certificate:
-    """ECDSA P-256 for localhost, 13 days: what Chromium accepts by its hash."""
+    """ECDSA P-256 for localhost, 13 days: what browsers accept by its hash."""
 
     def __init__(self, folder: Path) -> None:
         self.cert, self.key = folder / "cert.pem", folder / "key.pem"
@@ -38,6 +40,7 @@ class Certificate:
         public = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        self.sha256 = base64.b64encode(certificate.fingerprint(hashes.SHA256())).decode()
         self.spki_sha256 = base64.b64encode(hashlib.sha256(public).digest()).decode()
 
     @staticmethod
@@ -63,16 +66,28 @@ class Certificate:
 
 
 class Server:
-    """The program, from its start until the `with` block ends."""
+    """A program, from its start until the `with` block ends. It must print its address, and stop at SIGINT."""
 
-    def __init__(self, binary: Path, command: str, folder: Path, certificate: Certificate, *more: str) -> None:
+    def __init__(self, arguments: list[str], folder: Path, certificate: Certificate) -> None:
         self.certificate = certificate
         self.folder = folder
         self.port = 0
-        self._arguments = [str(binary), command, str(folder), "--listen", "127.0.0.1:0", "--no-qlog"]
-        self._arguments += ["--cert", str(certificate.cert), "--key", str(certificate.key), *more]
+        self._arguments = [*arguments, "--cert", str(certificate.cert), "--key", str(certificate.key)]
         self._log: list[str] = []
         self._listening = threading.Event()
+
+    @classmethod
+    def lorraine(cls, binary: Path, command: str, folder: Path, certificate: Certificate, *more: str) -> Server:
+        """The server that is tested."""
+        arguments = [str(binary), command, str(folder), "--listen", "127.0.0.1:0", "--no-qlog", *more]
+        if command == "demo" and "--page" not in more:
+            arguments.append("--no-page")
+        return cls(arguments, folder, certificate)
+
+    @classmethod
+    def aioquic(cls, folder: Path, certificate: Certificate) -> Server:
+        """An independent server with the WebTransport routes of Lorraine's demo."""
+        return cls([sys.executable, str(AIOQUIC_SERVER), "--port", "0"], folder, certificate)
 
     def __enter__(self) -> Server:
         self._process = subprocess.Popen(
@@ -101,6 +116,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def is_running(self) -> bool:
         return self._process.poll() is None

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Fetch a URL over HTTP/3
     Get(GetArgs),
+    /// Talk to a WebTransport server from the terminal
+    Wt(WtArgs),
     /// Show the development certificate, and its hash for browsers
     Cert(CertArgs),
     /// Measure a server: requests, downloads, uploads, handshakes
@@ -49,6 +51,13 @@ pub(crate) struct DemoArgs {
     /// Directory served under /files/
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
+    /// Address and TCP port of the demo page, for browsers on this machine; port 0 lets the system choose
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) page: Option<SocketAddr>,
+    /// Serve no demo page
+    #[arg(long, conflicts_with = "page")]
+    pub(crate) no_page: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -126,6 +135,27 @@ pub(crate) struct GetArgs {
 }
 
 #[derive(Debug, Group)]
+pub(crate) struct WtArgs {
+    /// https://HOST:PORT/PATH
+    pub(crate) url: String,
+    /// Accept any certificate
+    #[arg(long, conflicts_with = "certificate_hash")]
+    pub(crate) insecure: bool,
+    /// Accept the certificate with this SHA-256 alone; repeatable
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub(crate) certificate_hash: Vec<[u8; 32]>,
+    /// Offer this subprotocol; repeatable, the first is liked best
+    #[arg(long, value_name = "NAME")]
+    pub(crate) protocol: Vec<String>,
+    /// Name this origin, as a browser does
+    #[arg(long, value_name = "URL")]
+    pub(crate) origin: Option<http::HeaderValue>,
+    /// At the end of the input, wait this long for what still comes, seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) linger: Duration,
+}
+
+#[derive(Debug, Group)]
 pub(crate) struct CertArgs {
     /// Show this certificate instead of the development certificate, PEM
     #[arg(long, value_name = "PEM")]
@@ -174,6 +204,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+/// 64 hexadecimal digits, with colons or without.
+fn sha256(text: &str) -> Result<[u8; 32], String> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    let bytes = bytes.filter(|_| digits.iter().all(u8::is_ascii_hexdigit) && digits.len() == 64);
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| "a SHA-256 has 64 hexadecimal digits".to_owned())
 }
 
 /// Names what the program is made of.

@@ -91,7 +91,7 @@ async fn write_response(response: Response<ResponseBody>, sink: &mut Sink, inclu
     Ok(())
 }
 
-fn parse(url: &str) -> Result<Uri, String> {
+pub(crate) fn parse(url: &str) -> Result<Uri, String> {
     let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
     if uri.scheme_str() != Some("https") || uri.host().is_none() {
         return Err(format!("{url:?} is no URL for HTTP/3; write https://HOST[:PORT]/PATH"));
@@ -127,7 +127,7 @@ impl Sink {
 }
 
 /// A value as it stands, but for the bytes that could make a terminal do something.
-fn printable(value: &[u8]) -> String {
+pub(crate) fn printable(value: &[u8]) -> String {
     let escape = |&byte: &u8| match byte {
         b' '..=b'~' => char::from(byte).to_string(),
         _ => byte.escape_ascii().to_string(),

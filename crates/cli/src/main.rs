@@ -8,6 +8,7 @@ mod echo;
 mod get;
 mod output;
 mod serve;
+mod wt;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve::files(&options),
         Command::Demo(options) => serve::demo(&options),
         Command::Get(options) => get::run(&options),
+        Command::Wt(options) => wt::run(&options),
         Command::Cert(options) => cert::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::UdpEcho(options) => echo::run(&options),

@@ -1,30 +1,56 @@
 //! `lorraine serve` and `lorraine demo`: a server on the terminal.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, RwLock};
 
 use http::{Request, Response};
 use http_body::Body;
-use lorraine::{Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerHandle};
+use lorraine::{
+    Certificates, DevCertificate, Files, Identity, RequestBody, RetryPolicy, Router, Server, ServerBuilder,
+    ServerHandle,
+};
 use tower_service::Service;
 
 use crate::args::{CommonArgs, DemoArgs, Retry, ServeArgs};
+use crate::demo::page::{Page, Target};
 use crate::{Outcome, demo, output};
 
 pub(crate) fn files(args: &ServeArgs) -> Outcome {
     check_dir(&args.dir)?;
     let files = Files::new(&args.dir)?.listing(args.listing);
     let routes = Router::new().nest("/", files).build()?;
-    run(&args.common, routes, &format!("serving {}", args.dir.display()))
+    run(&args.common, routes, &format!("serving {}", args.dir.display()), None, |builder| builder)
 }
 
 pub(crate) fn demo(args: &DemoArgs) -> Outcome {
     check_dir(&args.dir)?;
-    run(&args.common, demo::routes(&args.dir)?, "demo")
+    let page = open_page(args)?;
+    run(&args.common, demo::routes(&args.dir)?, "demo", page, |builder| {
+        builder.quic("quic-echo", demo::echo::connection)
+    })
 }
 
-fn run<S, B>(args: &CommonArgs, service: S, what: &str) -> Outcome
+/// The page, or why there is none. One that nobody asked for is not worth failing for when its port is taken.
+fn open_page(args: &DemoArgs) -> Result<Option<Result<Page, String>>, String> {
+    if args.no_page {
+        return Ok(None);
+    }
+    match Page::bind(args.page) {
+        Err(sentence) if args.page.is_some() => Err(sentence),
+        opened => Ok(Some(opened)),
+    }
+}
+
+fn run<S, B>(
+    args: &CommonArgs,
+    service: S,
+    what: &str,
+    page: Option<Result<Page, String>>,
+    add: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Outcome
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: 'static,
@@ -33,6 +59,7 @@ where
     B::Error: Display,
 {
     let (certificates, fingerprint) = load_certificates(args)?;
+    let sha256 = Arc::new(RwLock::new(fingerprint.clone()));
     let mut builder = Server::builder()
         .listen(args.listen)
         .certificates(certificates)
@@ -54,10 +81,16 @@ where
         builder = builder.key_log(path);
     }
     if let (Some(cert), Some(key)) = (args.cert.clone(), args.key.clone()) {
-        builder = builder.on_hangup(move |server| reload(server, &cert, &key));
+        let sha256 = Arc::clone(&sha256);
+        builder = builder.on_hangup(move |server| reload(server, &cert, &key, &sha256));
     }
-    let server = builder.start(service)?;
+    let server = add(builder).start(service)?;
     let addr = server.local_addr();
+    match page {
+        Some(Ok(page)) => show_page(page, addr, sha256)?,
+        Some(Err(sentence)) => output::note(sentence),
+        None => {}
+    }
     let host = if addr.ip().is_unspecified() { "localhost".to_owned() } else { host_of(addr) };
     output::line(format_args!("{what} on https://{host}:{} (HTTP/3, {addr}, {})", addr.port(), args.event_loop));
     output::line(format_args!("certificate SHA-256 {fingerprint}"));
@@ -68,8 +101,15 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
+fn show_page(page: Page, server: SocketAddr, sha256: Arc<RwLock<String>>) -> std::io::Result<()> {
+    output::line(format_args!("page on {} (WebTransport in a browser)", page.url()));
+    // Browsers try ::1 for localhost, which a socket for IPv4 does not hear.
+    let host = if server.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_of(server) };
+    page.start(Target { url: format!("https://{host}:{}", server.port()), sha256 })
+}
+
 /// An address as it stands in a URI.
-fn host_of(addr: std::net::SocketAddr) -> String {
+pub(crate) fn host_of(addr: SocketAddr) -> String {
     if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() }
 }
 
@@ -93,9 +133,12 @@ fn read_identity(cert: &Path, key: &Path) -> Result<Identity, String> {
 }
 
 /// At SIGHUP: the files again. Bad ones leave the old certificate in use.
-fn reload(server: &ServerHandle, cert: &Path, key: &Path) {
+fn reload(server: &ServerHandle, cert: &Path, key: &Path, sha256: &RwLock<String>) {
     match read_identity(cert, key) {
         Ok(identity) => {
+            if let Ok(mut sha256) = sha256.write() {
+                *sha256 = output::hex(&identity.sha256());
+            }
             server.replace_certificates(Certificates::new(identity));
             output::note("certificate reloaded");
         }

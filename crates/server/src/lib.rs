@@ -44,7 +44,7 @@ pub use client::{Client, ClientError};
 #[cfg(feature = "files")]
 pub use files::Files;
 pub use lorraine_engine::{Certificates, EngineConfig, Identity, QUICHE_VERSION, RetryPolicy, Trust};
-pub use lorraine_proto::message::SendFault;
+pub use lorraine_proto::message::{Protocol, SendFault};
 pub use lorraine_proto::{Code, Config as HttpConfig, RequestError, StreamFault};
 pub use report::WorkerReport;
 pub use request::{ConnectionInfo, Params, Request, RequestExt, RequestInfo};

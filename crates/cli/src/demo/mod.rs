@@ -1,6 +1,11 @@
 //! The demo application: a fixed set of routes that show, and let tests prove, what the server does.
 
+mod chat;
+mod clock;
 mod download;
+pub(crate) mod echo;
+pub(crate) mod page;
+mod webtransport;
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +22,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// The routes, with the files of `dir` under `/files/`.
 pub(crate) fn routes(dir: &Path) -> Result<RouterService, Box<dyn std::error::Error>> {
-    Ok(Router::new()
+    let router = Router::new()
         .get("/", |_| async { "Hello, HTTP/3!\n" })
         .get("/api/users/:id", async |request: Request| Json(json!({ "id": request.param("id") })))
         .nest("/files/", Files::new(dir)?)
@@ -31,8 +36,8 @@ pub(crate) fn routes(dir: &Path) -> Result<RouterService, Box<dyn std::error::Er
             tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
             Ok::<_, NoNumber>(format!("waited {} ms\n", wait.min(LONGEST_WAIT).as_millis()))
         })
-        .get("/panic", panic)
-        .build()?)
+        .get("/panic", panic);
+    Ok(webtransport::add_to(router).build()?)
 }
 
 /// The body back as it comes, with its trailers.

@@ -4,8 +4,11 @@
 
 mod echo;
 mod get;
+mod page;
 mod program;
 mod routes;
+mod sessions;
 mod signals;
 mod starting;
 mod transfers;
+mod wt;

@@ -65,6 +65,8 @@ pub(crate) struct Demo {
     event_loop: &'static str,
     pub(crate) addr: SocketAddr,
     pub(crate) sha256: String,
+    /// Where the page is, if there is one.
+    pub(crate) page: Option<String>,
     lines: BufReader<ChildStdout>,
     /// Holds `state`, `stderr` and `site`.
     folder: TempDir,
@@ -77,6 +79,20 @@ impl Demo {
 
     /// Starts it with more arguments or variables; the folder is a place for files.
     pub(crate) fn with(event_loop: &'static str, change: impl FnOnce(&mut Command, &Path)) -> Self {
+        Self::launch(event_loop, |command, folder| {
+            command.arg("--no-page");
+            change(command, folder);
+        })
+    }
+
+    /// Starts it with its page, on a port that the system chooses.
+    pub(crate) fn with_page() -> Self {
+        Self::launch(lorraine::io::default_name(), |command, _| {
+            command.args(["--page", "127.0.0.1:0"]);
+        })
+    }
+
+    fn launch(event_loop: &'static str, change: impl FnOnce(&mut Command, &Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path().join("site");
         std::fs::create_dir(&site).unwrap();
@@ -93,12 +109,17 @@ impl Demo {
             lines.read_line(&mut line).unwrap();
             line
         };
-        let (first, second) = (line(), line());
+        let mut first = line();
+        let page = first.strip_prefix("page on ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+        if page.is_some() {
+            first = line();
+        }
+        let second = line();
         let addr = address_in(&first).unwrap_or_else(|| {
             panic!("no address in {first:?}: {}", std::fs::read_to_string(folder.path().join("stderr")).unwrap())
         });
         let sha256 = second.trim().strip_prefix("certificate SHA-256 ").unwrap().to_owned();
-        Self { child, event_loop, addr, sha256, lines, folder }
+        Self { child, event_loop, addr, sha256, page, lines, folder }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

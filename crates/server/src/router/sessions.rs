@@ -75,8 +75,25 @@ impl Router {
         })
     }
 
-    /// Declares what answers an extended CONNECT request.
-    pub(super) fn upgrade(
+    /// Answers each extended CONNECT request with this `:protocol` to a path: `accept` opens a session, or refuses with
+    /// any other response.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use lorraine::webtransport::{Session, Upgrade, WebTransportOptions};
+    /// use lorraine::{IntoResponse, Protocol, RequestExt, Router};
+    ///
+    /// let routes = Router::new().upgrade("/rooms/:number", Protocol::WEBTRANSPORT, |upgrade: Upgrade| {
+    ///     let Some(Ok(number)) = upgrade.request().param("number").map(str::parse::<u32>) else {
+    ///         return (StatusCode::BAD_REQUEST, "the room must be a number\n").into_response();
+    ///     };
+    ///     upgrade.session(&WebTransportOptions::new(), move |session: Session| async move {
+    ///         session.close(number, "the room is closed");
+    ///     })
+    /// });
+    /// # let _ = routes;
+    /// ```
+    pub fn upgrade(
         self,
         path: impl Into<String>,
         protocol: Protocol,

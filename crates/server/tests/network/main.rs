@@ -8,6 +8,7 @@ mod faults;
 mod flow;
 mod handlers;
 mod leaving;
+mod sessions;
 mod site;
 mod stopping;
 mod websocket;

@@ -201,6 +201,11 @@ impl Alive {
         Arc::strong_count(&self.0) == 1
     }
 
+    /// How many live.
+    pub(crate) fn count(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Waits for that, on another thread than the one that lets go of them.
     pub(crate) fn await_alone(&self, what: &str) {
         let since = Instant::now();
