@@ -181,7 +181,9 @@ fn handlers_hear_of_lost_peers_and_panics_reset() {
         );
         let site = Site::start(event_loop, routes);
         site.browse(async |visit| {
-            let end = open(&visit, "/panic").await.recv().await;
+            let mut socket = open(&visit, "/panic").await;
+            socket.send("go").await.unwrap();
+            let end = socket.recv().await;
             assert!(end.is_err(), "{end:?}");
             std::mem::forget(open(&visit, "/wait").await);
         });
