@@ -10,3 +10,4 @@ mod handlers;
 mod leaving;
 mod site;
 mod stopping;
+mod workers;
