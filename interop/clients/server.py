@@ -80,6 +80,8 @@ class Server:
     def lorraine(cls, binary: Path, command: str, folder: Path, certificate: Certificate, *more: str) -> Server:
         """The server that is tested."""
         arguments = [str(binary), command, str(folder), "--listen", "127.0.0.1:0", "--no-qlog", *more]
+        if command == "demo" and "--page" not in more:
+            arguments.append("--no-page")
         return cls(arguments, folder, certificate)
 
     @classmethod

@@ -12,12 +12,15 @@
 //!   same way; one of the two must then be called, or quiche keeps the stream.
 //! - A STOP_SENDING is *not* told while the stream has room, nor while the connection has none. quiche counts them, though:
 //!   when the count moves, all streams are looked at.
+//! - The code of a STOP_SENDING is lost where the same packet acknowledges all that was sent on a stream whose other half
+//!   is over: quiche forgets the stream before it can be asked.
 //! - A stream is forgotten, and its credit given back to the peer, when its end was read and all that was sent on it
 //!   acknowledged. quiche notices that when an end is read and when an acknowledgement comes, but not when the peer
 //!   gives in to STOP_SENDING last. So a stream both ways gets its FIN once more then, as if it had been lost, for
 //!   the acknowledgement's sake. (After a reset of ours RFC 9000 §3.1 would have us silent; a receiver cannot tell
-//!   that frame from a late one.) On a stream one way even that is impossible: there no STOP_SENDING is sent, and
-//!   what comes is dropped (RFC 9114 §6.2 allows either).
+//!   that frame from a late one.) On a stream one way even that is impossible: it is never forgotten, and costs the
+//!   peer one of the streams it may open. So few of a connection are stopped ([`UNI_STOPS_MAX`]); of the others, and of
+//!   those whose type nobody knows (RFC 9114 §6.2 allows either), what comes is dropped.
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.
@@ -35,6 +38,7 @@ use crate::buffers::{Buffers, Chunk, Datagram};
 use crate::cid::Cid;
 use crate::counters::Counters;
 use crate::probe::PathProbe;
+use crate::relocation::{Pair, Relocation};
 
 /// A connection's transport: streams, datagrams and what is known of the peer.
 pub struct Quic {
@@ -58,12 +62,15 @@ pub struct Quic {
     reset: Vec<StreamId>,
     /// Streams both ways that the peer was asked to stop.
     stopped: Vec<StreamId>,
+    /// With what the peer stopped streams that are gone since, until the next look.
+    last_words: Vec<(StreamId, Code)>,
     /// Streams one way whose data is dropped.
     dropped: Vec<StreamId>,
     /// A path whose challenge is not answered yet.
     probe: Option<PathProbe>,
     /// Streams one way of the peer's that it was asked to stop.
     uni_stops: u32,
+    relocation: Relocation,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
 }
@@ -71,8 +78,10 @@ pub struct Quic {
 impl Quic {
     pub(crate) fn new(inner: quiche::Connection<Buffers>) -> Self {
         let side = u64::from(inner.is_server());
+        let home = active_path(&inner).expect("a connection begins with a path");
         Self {
             inner,
+            relocation: Relocation::new(home),
             broken: false,
             next_bidi: side,
             next_uni: UNI | side,
@@ -83,6 +92,7 @@ impl Quic {
             unread: Vec::new(),
             reset: Vec::new(),
             stopped: Vec::new(),
+            last_words: Vec::new(),
             dropped: Vec::new(),
             probe: None,
             uni_stops: 0,
@@ -193,6 +203,9 @@ impl Transport for Quic {
     }
 
     fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError> {
+        if let Some((_, code)) = self.last_words.iter().find(|(stream, _)| *stream == id) {
+            return Err(SendError::Stopped(*code));
+        }
         let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
         if room == 0 {
             self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
@@ -268,28 +281,41 @@ impl Transport for Quic {
 impl Quic {
     /// Gives it a datagram. On an error quiche has closed the connection.
     pub(crate) fn receive(&mut self, bytes: &mut [u8], from: SocketAddr, to: SocketAddr) -> Result<(), Error> {
-        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.is_of(to, from)) {
+        let path = self.relocation.path((to, from));
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.is_of(path.0, path.1)) {
             probe.is_heard = true;
         }
-        self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop)
+        if !self.relocation.begin(path) {
+            return self.inner.recv(bytes, quiche::RecvInfo { from: path.1, to: path.0 }).map(drop);
+        }
+        let home = self.relocation.path((to, from));
+        let result = self.inner.recv(bytes, quiche::RecvInfo { from: home.1, to: home.0 });
+        // It does not follow what is late or forged.
+        self.relocation.end(active_path(&self.inner), path);
+        result.map(drop)
     }
 
     /// Writes the next packet; `None` when there is nothing to say.
     pub(crate) fn produce(&mut self, out: &mut [u8]) -> Option<Packet> {
         match self.inner.send(out) {
-            Ok((len, info)) => return Some(Packet { len, from: info.from, to: info.to }),
+            Ok((len, info)) => return Some(self.packet(len, &info)),
             Err(Error::Done) => return None,
             // Most often TLS, which has set the reason; otherwise the fault is ours.
             Err(_) => self.close(false, INTERNAL_ERROR, b""),
         }
         match self.inner.send(out) {
-            Ok((len, info)) => Some(Packet { len, from: info.from, to: info.to }),
+            Ok((len, info)) => Some(self.packet(len, &info)),
             Err(error) => {
                 // Some errors leave quiche without the connection ID that its last word would need.
                 self.broken = error != Error::Done;
                 None
             }
         }
+    }
+
+    fn packet(&self, len: usize, info: &quiche::SendInfo) -> Packet {
+        let (from, to) = self.relocation.addresses((info.from, info.to));
+        Packet { len, from, to }
     }
 
     /// The next stream with something to read.
@@ -344,7 +370,8 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
-        let Self { inner, short, roomy, unread, reset, stopped, .. } = self;
+        let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
+        last_words.clear();
         short.retain(|&(id, want)| {
             let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room < want);
             if !waits {
@@ -364,8 +391,12 @@ impl Quic {
         stopped.retain(|&id| {
             let closed = inner.stream_closed(id.value());
             if closed {
-                // Refused when quiche has forgotten the stream already.
-                let _ = inner.stream_send(id.value(), b"", true);
+                match inner.stream_capacity(id.value()) {
+                    // The peer stopped it too: quiche tells that once, and then forgets the stream.
+                    Err(Error::StreamStopped(code)) => last_words.push((id, Code::new(code))),
+                    // Refused when quiche has forgotten the stream already.
+                    _ => drop(inner.stream_send(id.value(), b"", true)),
+                }
             }
             !closed
         });
@@ -468,7 +499,14 @@ impl Quic {
                 quiche::PathEvent::New(local, peer) => {
                     self.probe = Some(PathProbe::new(now, local, peer, self.rtt()));
                 }
-                quiche::PathEvent::PeerMigrated(local, peer) => moved = Some((local, peer)),
+                quiche::PathEvent::ReusedSourceConnectionId(_, _, path) => self.relocation.on_rebound(path),
+                quiche::PathEvent::PeerMigrated(local, peer) => {
+                    moved = Some(self.relocation.addresses((local, peer)));
+                    if self.relocation.on_moved((local, peer)) {
+                        // Something must come for the paths to be swapped. Refused only by what is over.
+                        let _ = self.inner.send_ack_eliciting();
+                    }
+                }
                 quiche::PathEvent::Validated(local, peer) | quiche::PathEvent::Closed(local, peer) => {
                     self.probe = self.probe.filter(|probe| !probe.is_of(local, peer));
                 }
@@ -486,6 +524,11 @@ impl Quic {
     pub(crate) fn peer_reset_token(&self) -> Option<[u8; 16]> {
         self.inner.peer_transport_params()?.stateless_reset_token.map(u128::to_be_bytes)
     }
+}
+
+/// The path that quiche sends by.
+fn active_path(inner: &quiche::Connection<Buffers>) -> Option<Pair> {
+    inner.path_stats().find(|path| path.active).map(|path| (path.local_addr, path.peer_addr))
 }
 
 /// A packet that quiche made.

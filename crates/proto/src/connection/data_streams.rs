@@ -228,15 +228,23 @@ impl DataStreams {
         }
         match t.capacity(id, 0) {
             Ok(_) => {
-                if !stream.send.flush_head(id, t) {
-                    return;
+                if stream.send.flush_head(id, t) && std::mem::take(&mut stream.send.waiting) {
+                    events.push_back(Event::Writable(id));
                 }
             }
-            Err(SendError::Stopped(code)) => {
+            Err(error) => self.on_send_error(id, error, events),
+        }
+    }
+
+    /// The transport may tell a stop once only.
+    fn on_send_error(&mut self, id: StreamId, error: SendError, events: &mut VecDeque<Event>) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        match error {
+            SendError::Stopped(code) => {
                 stream.send.state = SendState::Stopped(code);
                 events.push_back(Event::Stopped(id, code));
             }
-            Err(SendError::Gone) => stream.send.state = SendState::Done,
+            SendError::Gone => stream.send.state = SendState::Done,
         }
         if std::mem::take(&mut stream.send.waiting) {
             events.push_back(Event::Writable(id));
@@ -251,8 +259,11 @@ impl DataStreams {
         let open = self.streams.iter().filter(|(_, stream)| stream.send.state == SendState::Open);
         let open: Vec<StreamId> = open.map(|(id, _)| *id).collect();
         for id in open {
-            if t.capacity(id, 0).is_err() {
-                self.handle_writable(id, events, t);
+            match t.capacity(id, 0) {
+                Ok(_) => {}
+                Err(SendError::Stopped(code)) => self.on_send_error(id, SendError::Stopped(code), events),
+                // Something was stopped, and this is gone: the transport has forgotten with what code.
+                Err(SendError::Gone) => self.on_send_error(id, SendError::Stopped(Code::H3_NO_ERROR), events),
             }
         }
     }

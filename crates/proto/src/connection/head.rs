@@ -314,7 +314,7 @@ impl Connection {
         let is_success = parts.status.is_success();
         self.events.push_back(Event::Response { stream: id, parts: Box::new(parts), end });
         if !interim {
-            self.on_tunnel_response(id, is_success && !end, t);
+            self.on_tunnel_response(id, is_success, end, t);
         }
         if waiting {
             self.events.push_back(Event::Readable(id));

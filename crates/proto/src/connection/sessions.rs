@@ -91,7 +91,9 @@ impl Connection {
             TunnelState::Leaving | TunnelState::Left => return,
         }
         // The capsule and FIN go before any reset, or a browser does not see code and reason.
-        if tunnel.is_session && (code, reason) != (0, "") {
+        // A mere FIN would mean the same as code 0 (draft §6), but Firefox ESR 153 takes one that follows the response at
+        // once for a refusal.
+        if tunnel.is_session {
             let end = (0..=MAX_REASON.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
             let reason = reason[..end.unwrap_or(0)].to_owned();
             self.send_capsule(session, &Capsule::CloseSession { code, reason }, true, t);
@@ -144,13 +146,17 @@ impl Connection {
     }
 
     /// A final response came to a request of ours.
-    pub(super) fn on_tunnel_response(&mut self, id: StreamId, is_success: bool, t: &mut impl Transport) {
+    pub(super) fn on_tunnel_response(&mut self, id: StreamId, is_success: bool, end: bool, t: &mut impl Transport) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
-        if is_success {
-            tunnel.state = TunnelState::Open;
-            self.admit_early(id, t);
-        } else {
+        if !is_success {
             self.tunnels.remove(&id);
+            return;
+        }
+        tunnel.state = TunnelState::Open;
+        self.admit_early(id, t);
+        if end {
+            self.end_session(id, SessionEnd::Closed { code: 0, reason: String::new() }, t);
+            self.end_tunnel_stream(id, t);
         }
     }
 

@@ -161,7 +161,9 @@ fn peer_that_does_not_end_a_closed_session_is_stopped_in_the_end() {
     let mut peer = session();
     peer.conn.close_session(peer.now, id(0), 0, "", &mut peer.wire);
     peer.turn();
-    assert!(peer.has_ended(0) && capsules(&peer, 0).is_empty());
+    // Said in words even where FIN alone would mean the same.
+    assert_eq!(capsules(&peer, 0), [(0x2843, vec![0; 4])]);
+    assert!(peer.has_ended(0));
     peer.wait(Config::default().limits.close_time + Duration::from_millis(1));
     assert_eq!(peer.stop_code(0), Some(Code::H3_NO_ERROR));
     assert_eq!(peer.conn.active_requests(), 0);
@@ -301,6 +303,17 @@ fn client_opens_a_session_and_takes_the_servers_streams() {
     assert_eq!(peer.heard(1), b"answer");
     peer.send(0, &close_capsule(4, b"done"));
     assert_eq!(expect_ended(&mut peer, 0), closed(4, "done"));
+}
+
+#[test]
+fn session_that_ends_with_its_answer_has_opened_and_closed() {
+    let mut peer = client();
+    connect(&mut peer);
+    peer.send_end(0, &headers(OK));
+    peer.expect_response(0);
+    assert_eq!(expect_ended(&mut peer, 0), closed(0, ""));
+    assert!(peer.has_ended(0));
+    assert_eq!(peer.conn.active_requests(), 0);
 }
 
 #[test]

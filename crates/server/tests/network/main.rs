@@ -8,5 +8,8 @@ mod faults;
 mod flow;
 mod handlers;
 mod leaving;
+mod sessions;
 mod site;
 mod stopping;
+mod websocket;
+mod workers;
