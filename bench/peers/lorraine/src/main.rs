@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::error::Error;
 
 use clap::Parser;
-use futures_util::stream;
+use futures_util::future::join;
+use futures_util::stream::{self, StreamExt};
+use lorraine::webtransport::{RecvStream, SendStream, Session};
 use lorraine::{Body, Certificates, Identity, IntoResponse, Request, RequestExt, Response, Router, Server};
 use peer_common::{Args, Download, HELLO, receipt};
 
@@ -18,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .get("/", async |_| std::str::from_utf8(HELLO).unwrap_or_default())
         .get("/download/:bytes", async |request: Request| download(&request))
         .post("/upload", upload)
+        .webtransport("/wt/echo", echo_session)
         .build()?;
     let server = Server::builder()
         .listen(args.listen)
@@ -43,4 +46,26 @@ async fn upload(request: Request) -> Response {
         bytes += chunk.len() as u64;
     }
     receipt(bytes).into_response()
+}
+
+/// Streams and datagrams go back as they came.
+async fn echo_session(session: Session) {
+    let streams = stream::unfold(&session, async |session| Some((session.accept_bi().await.ok()?, session)));
+    let mut datagrams = session.datagrams();
+    let echo_datagrams = async {
+        while let Ok(datagram) = datagrams.recv().await {
+            // One that cannot leave is lost, as datagrams are.
+            datagrams.send(datagram).ok();
+        }
+    };
+    join(streams.for_each_concurrent(None, echo_stream), echo_datagrams).await;
+}
+
+async fn echo_stream((mut send, mut recv): (SendStream, RecvStream)) {
+    while let Ok(Some(chunk)) = recv.read_chunk().await {
+        if send.write_bytes(chunk).await.is_err() {
+            return;
+        }
+    }
+    send.finish().await.ok();
 }
