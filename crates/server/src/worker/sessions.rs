@@ -230,8 +230,11 @@ impl Core {
 
     /// A session is over: everyone who waits for something of it finds out.
     fn settle_session(&self, at: At, closed: SessionClosed) {
-        let status = self.sessions.borrow_mut().open.remove(&at).and_then(|open| open.status.upgrade());
-        if let Some(status) = status {
+        let open = self.sessions.borrow_mut().open.remove(&at);
+        if open.is_some() {
+            tracing::debug!(connection = at.connection.to_bits(), stream = %at.stream, %closed, "a session ended");
+        }
+        if let Some(status) = open.and_then(|open| open.status.upgrade()) {
             status.end(closed);
         }
         self.wake_sessions(at.connection);
