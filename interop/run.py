@@ -68,6 +68,10 @@ async def with_web_transport_quinn(report: Report, server: Server) -> None:
     await native.run(report, server, "web-transport-quinn")
 
 
+async def with_webtransport_load(report: Report, server: Server) -> None:
+    await native.load(report, server)
+
+
 async def with_files(report: Report, server: Server) -> None:
     client = aio.AioquicClient(server.port)
     await files.run(report, client, server.folder)
@@ -99,6 +103,7 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "aioquic-webtransport": ("demo", site, with_aioquic_webtransport),
     "wtransport": ("demo", site, with_wtransport),
     "web-transport-quinn": ("demo", site, with_web_transport_quinn),
+    "webtransport-load": ("demo", site, with_webtransport_load),
 }
 # More arguments of some.
 MORE = {"chromium-webtransport": WITH_PAGE, "firefox-webtransport": WITH_PAGE}

@@ -1,4 +1,4 @@
-"""WebTransport by the client stacks in `interop/native`: runs its program and counts what it tells."""
+"""WebTransport by the client stacks in `interop/native`, and load: runs its programs and counts what they tell."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from .server import Server
 
 ROOT = Path(__file__).resolve().parent.parent / "native"
 SUITE_SECONDS = 300
+# Each load has a deadline of its own.
+LOAD_SECONDS = 4_000
 
 
 def program(name: str) -> Path:
@@ -21,19 +23,27 @@ def program(name: str) -> Path:
 
 async def run(report: Report, server: Server, stack: str) -> None:
     """Reports each case of the stack as it is done."""
-    if not program("wt-client").exists():
+    await run_program(report, server, "wt-client", ["--stack", stack], SUITE_SECONDS)
+
+
+async def load(report: Report, server: Server) -> None:
+    """Reports each load as it is done; LORRAINE_FULL=1 asks for all of it."""
+    await run_program(report, server, "wt-load", ["--pid", str(server.pid)], LOAD_SECONDS)
+
+
+async def run_program(report: Report, server: Server, name: str, more: list[str], seconds: float) -> None:
+    if not program(name).exists():
         report.record("skip", "every_case", "not built: cargo build --manifest-path interop/native/Cargo.toml")
         return
-    await report.case("suite_ran_to_its_end", lambda: run_cases(report, server, stack), SUITE_SECONDS)
-
-
-async def run_cases(report: Report, server: Server, stack: str) -> None:
     fingerprint = base64.b64decode(server.certificate.sha256).hex()
+    where = ["--url", f"https://127.0.0.1:{server.port}", "--cert-hash", fingerprint]
+    command = [str(program(name)), *where, *more]
+    await report.case("suite_ran_to_its_end", lambda: record_lines(report, command), seconds)
+
+
+async def record_lines(report: Report, command: list[str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(str(program("wt-client")), "--stack", stack, "--url", f"https://127.0.0.1:{server.port}"),
-        *("--cert-hash", fingerprint),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     complaints = asyncio.create_task(process.stderr.read())
     failed = False
@@ -49,4 +59,4 @@ async def run_cases(report: Report, server: Server, stack: str) -> None:
             await process.wait()
     said = (await complaints).decode(errors="replace").strip()[:2_000]
     # Its exit code tells no more than the lines.
-    check(process.returncode == int(failed), f"wt-client ended with {process.returncode}: {said}")
+    check(process.returncode == int(failed), f"{command[0]} ended with {process.returncode}: {said}")

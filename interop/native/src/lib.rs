@@ -1,6 +1,7 @@
 //! WebTransport clients of other stacks, behind one set of calls: what the cases and the load generator are written on.
 
 pub mod cases;
+pub mod load;
 pub mod stack;
 
 /// What went wrong, in words.

@@ -43,6 +43,7 @@ async fn main() -> Result<ExitCode, Fault> {
         }
         let visit = Visit::new(args.stack, &args.url, args.cert_hash)?;
         let (verdict, took) = run(name, *case, &visit).await;
+        visit.client.close().await;
         let detail = match &verdict {
             Verdict::Ok(remark) if remark.is_empty() => format!("{:.2} s", took.as_secs_f64()),
             Verdict::Ok(remark) => format!("{remark}, {:.2} s", took.as_secs_f64()),

@@ -4,6 +4,7 @@ mod code;
 mod streams;
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub enum Client {
     /// wtransport's.
     Wtransport(wtransport::Endpoint<endpoint_side::Client>),
     /// web-transport-quinn's.
-    WebTransportQuinn(web_transport_quinn::Client),
+    WebTransportQuinn(web_transport_quinn::Client, quinn::Endpoint),
 }
 
 impl Client {
@@ -42,20 +43,30 @@ impl Client {
     /// # Errors
     /// When no socket can be had.
     pub fn new(stack: Stack, hash: [u8; 32]) -> Result<Self, Fault> {
+        let config = wtransport_config(hash);
         Ok(match stack {
-            Stack::Wtransport => {
-                let mut config = wtransport::ClientConfig::builder()
-                    .with_bind_default()
-                    .with_server_certificate_hashes([Sha256Digest::new(hash)])
-                    .build();
-                config.quic_config_mut().transport_config(transport());
-                Self::Wtransport(wtransport::Endpoint::client(config)?)
-            }
+            Stack::Wtransport => Self::Wtransport(wtransport::Endpoint::client(config)?),
             Stack::WebTransportQuinn => {
-                let builder = web_transport_quinn::ClientBuilder::new();
-                Self::WebTransportQuinn(builder.with_server_certificate_hashes(vec![hash.to_vec()])?)
+                // Its builder shows no endpoint and takes no transport settings; the other's settings serve it as well.
+                let endpoint = quinn::Endpoint::client((Ipv6Addr::UNSPECIFIED, 0).into())?;
+                let client = web_transport_quinn::Client::new(endpoint.clone(), config.quic_config().clone());
+                Self::WebTransportQuinn(client, endpoint)
             }
         })
+    }
+
+    /// Closes the connections, and waits until the server may know.
+    pub async fn close(&self) {
+        match self {
+            Self::Wtransport(endpoint) => {
+                endpoint.close(wtransport::VarInt::from_u32(H3_NO_ERROR), b"");
+                endpoint.wait_idle().await;
+            }
+            Self::WebTransportQuinn(_, endpoint) => {
+                endpoint.close(VarInt::from_u32(H3_NO_ERROR), b"");
+                endpoint.wait_idle().await;
+            }
+        }
     }
 
     /// Opens a session.
@@ -75,7 +86,7 @@ impl Client {
                 let connected = endpoint.connect(options.build()).await;
                 connected.map(Session::Wtransport).map_err(|error| NotOpened::from_wtransport(&error))
             }
-            Self::WebTransportQuinn(client) => {
+            Self::WebTransportQuinn(client, _) => {
                 let request = request.for_web_transport_quinn().map_err(|error| NotOpened::Failed(error.to_string()))?;
                 let connected = client.connect(request).await;
                 connected.map(Session::WebTransportQuinn).map_err(|error| NotOpened::from_web_transport_quinn(&error))
@@ -290,13 +301,16 @@ impl Session {
     }
 }
 
-/// Idle connections must outlive a slow load on a busy machine.
-fn transport() -> Arc<TransportConfig> {
-    let mut config = TransportConfig::default();
-    config.max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()));
-    config.keep_alive_interval(Some(Duration::from_secs(10)));
-    config.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS)).max_concurrent_uni_streams(VarInt::from_u32(STREAMS));
-    Arc::new(config)
+fn wtransport_config(hash: [u8; 32]) -> wtransport::ClientConfig {
+    let trusting = wtransport::ClientConfig::builder().with_bind_default();
+    let mut config = trusting.with_server_certificate_hashes([Sha256Digest::new(hash)]).build();
+    let mut transport = TransportConfig::default();
+    transport.max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()));
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS));
+    transport.max_concurrent_uni_streams(VarInt::from_u32(STREAMS));
+    config.quic_config_mut().transport_config(Arc::new(transport));
+    config
 }
 
 /// A list of Strings, as in RFC 9651 §3.
@@ -304,5 +318,8 @@ fn string_list(protocols: &[&str]) -> String {
     protocols.iter().map(|protocol| format!("\"{protocol}\"")).collect::<Vec<_>>().join(", ")
 }
 
+const H3_NO_ERROR: u32 = 0x100;
+/// Idle connections must outlive a slow load on a busy machine.
 const IDLE_MILLISECONDS: u32 = 60_000;
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const STREAMS: u32 = 256;
