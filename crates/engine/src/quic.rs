@@ -12,12 +12,15 @@
 //!   same way; one of the two must then be called, or quiche keeps the stream.
 //! - A STOP_SENDING is *not* told while the stream has room, nor while the connection has none. quiche counts them, though:
 //!   when the count moves, all streams are looked at.
+//! - The code of a STOP_SENDING is lost where the same packet acknowledges all that was sent on a stream whose other half
+//!   is over: quiche forgets the stream before it can be asked.
 //! - A stream is forgotten, and its credit given back to the peer, when its end was read and all that was sent on it
 //!   acknowledged. quiche notices that when an end is read and when an acknowledgement comes, but not when the peer
 //!   gives in to STOP_SENDING last. So a stream both ways gets its FIN once more then, as if it had been lost, for
 //!   the acknowledgement's sake. (After a reset of ours RFC 9000 §3.1 would have us silent; a receiver cannot tell
-//!   that frame from a late one.) On a stream one way even that is impossible: there no STOP_SENDING is sent, and
-//!   what comes is dropped (RFC 9114 §6.2 allows either).
+//!   that frame from a late one.) On a stream one way even that is impossible: it is never forgotten, and costs the
+//!   peer one of the streams it may open. So few of a connection are stopped ([`UNI_STOPS_MAX`]); of the others, and of
+//!   those whose type nobody knows (RFC 9114 §6.2 allows either), what comes is dropped.
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.
@@ -196,8 +199,8 @@ impl Transport for Quic {
     }
 
     fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError> {
-        if let Some(at) = self.last_words.iter().position(|(stream, _)| *stream == id) {
-            return Err(SendError::Stopped(self.last_words.swap_remove(at).1));
+        if let Some((_, code)) = self.last_words.iter().find(|(stream, _)| *stream == id) {
+            return Err(SendError::Stopped(*code));
         }
         let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
         if room == 0 {
@@ -373,10 +376,7 @@ impl Quic {
             if closed {
                 match inner.stream_capacity(id.value()) {
                     // The peer stopped it too: quiche tells that once, and then forgets the stream.
-                    Err(Error::StreamStopped(code)) => {
-                        last_words.push((id, Code::new(code)));
-                        roomy.push(id);
-                    }
+                    Err(Error::StreamStopped(code)) => last_words.push((id, Code::new(code))),
                     // Refused when quiche has forgotten the stream already.
                     _ => drop(inner.stream_send(id.value(), b"", true)),
                 }

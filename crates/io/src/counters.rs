@@ -13,6 +13,23 @@ pub struct IoCounters {
     pub wakes: u64,
     /// Waits that a signal cut short (EINTR); they went on.
     pub interrupted: u64,
+    /// What a loop on completions met besides; zeros elsewhere.
+    pub ring: RingCounters,
+}
+
+/// What passed between a loop on completions (io_uring) and the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingCounters {
+    /// System calls that submitted operations, waited for completions, or both.
+    pub enters: u64,
+    /// Completions taken.
+    pub completions: u64,
+    /// Operations begun that receive again and again: more than sockets where they ended and were begun anew.
+    pub receives: u64,
+    /// Times that receiving ended because all buffers were full (ENOBUFS); it went on when one was given back.
+    pub out_of_buffers: u64,
+    /// System calls made while completions that did not fit waited in the kernel.
+    pub overflows: u64,
 }
 
 /// What came in, and what was not handed on.
@@ -24,7 +41,7 @@ pub struct ReceiveCounters {
     pub bytes: u64,
     /// Buffers they came in: fewer than datagrams when the kernel joined them (GRO).
     pub buffers: u64,
-    /// System calls that brought at least one buffer.
+    /// System calls, or looks at a completion queue, that brought at least one buffer.
     pub batches: u64,
     /// System calls that found nothing (EAGAIN).
     pub would_block: u64,
@@ -49,9 +66,9 @@ pub struct SendCounters {
     pub datagrams: u64,
     /// Bytes of their contents.
     pub bytes: u64,
-    /// System calls that sent something: fewer than datagrams where the kernel splits (GSO).
+    /// System calls, or operations of a ring, that sent something: fewer than datagrams where the kernel splits (GSO).
     pub calls: u64,
-    /// System calls that sent more than one datagram.
+    /// Of those, the ones that sent more than one datagram.
     pub trains: u64,
     /// System calls that found the socket full (EAGAIN); the datagrams waited.
     pub would_block: u64,

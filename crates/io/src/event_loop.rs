@@ -20,7 +20,7 @@ use crate::waker::Waker;
 ///
 /// Dropping the loop closes its sockets, drops what was not sent and leaves its [`Waker`]s without effect.
 pub trait EventLoop {
-    /// The name it was opened by: `libev`, `epoll`, `kqueue`.
+    /// Its name: `libev`, `epoll`, `kqueue`, `io_uring`. It was opened by that, unless [`open`](crate::open) says otherwise.
     fn name(&self) -> &'static str;
 
     /// Binds a UDP socket and receives from it from now on. Several calls give several sockets.

@@ -58,8 +58,9 @@ impl Inbound {
         loop {
             while self.has_more() {
                 let slot = self.next;
+                let meta = &self.meta[slot];
                 self.next += 1;
-                if self.is_worth_lending(slot, &sockets[self.source], counters) {
+                if is_worth_lending(meta, meta.len == self.slot_bytes, &sockets[self.source], counters) {
                     return Some(slot);
                 }
             }
@@ -71,41 +72,12 @@ impl Inbound {
     pub(crate) fn lend(&mut self, slot: usize, socket: &Socket) -> Received<'_> {
         let meta = &self.meta[slot];
         let start = slot * self.slot_bytes;
-        let mut to = socket.local;
-        if let Some(ip) = meta.dst_ip {
-            to.set_ip(ip.to_canonical());
-        }
-        Received {
-            socket: socket.id,
-            from: canonical(meta.addr),
-            to,
-            ecn: meta.ecn.map(Into::into),
-            stride: meta.stride.max(1),
-            bytes: &mut self.slots[start..start + meta.len],
-        }
+        received(meta, socket, &mut self.slots[start..start + meta.len])
     }
 
     /// The socket the lent slots came in on, by index.
     pub(crate) fn source(&self) -> usize {
         self.source
-    }
-
-    fn is_worth_lending(&self, slot: usize, socket: &Socket, counters: &mut ReceiveCounters) -> bool {
-        let meta = &self.meta[slot];
-        let to = meta.dst_ip.map_or(socket.local.ip(), |ip| ip.to_canonical());
-        if meta.len == self.slot_bytes {
-            counters.truncated += 1;
-            return false;
-        }
-        if !is_answerable(meta.addr, to) {
-            counters.unanswerable += 1;
-            return false;
-        }
-        counters.empty += u64::from(meta.len == 0);
-        counters.datagrams += meta.len.div_ceil(meta.stride.max(1)).max(1) as u64;
-        counters.bytes += meta.len as u64;
-        counters.buffers += 1;
-        true
     }
 
     /// Fills the slots from the first socket that has something, starting after the last one so that each gets its turn.
@@ -145,7 +117,47 @@ impl Inbound {
     }
 }
 
-fn count_error(error: &io::Error, socket: &mut Socket, counters: &mut ReceiveCounters) {
+/// Counts what came in, or why it is dropped.
+pub(crate) fn is_worth_lending(
+    meta: &RecvMeta,
+    is_truncated: bool,
+    socket: &Socket,
+    counters: &mut ReceiveCounters,
+) -> bool {
+    let to = meta.dst_ip.map_or(socket.local.ip(), |ip| ip.to_canonical());
+    if is_truncated {
+        counters.truncated += 1;
+        return false;
+    }
+    if !is_answerable(meta.addr, to) {
+        counters.unanswerable += 1;
+        return false;
+    }
+    counters.empty += u64::from(meta.len == 0);
+    counters.datagrams += meta.len.div_ceil(meta.stride.max(1)).max(1) as u64;
+    counters.bytes += meta.len as u64;
+    counters.buffers += 1;
+    true
+}
+
+/// What came in on `socket`, as it crosses the border.
+pub(crate) fn received<'a>(meta: &RecvMeta, socket: &Socket, bytes: &'a mut [u8]) -> Received<'a> {
+    let mut to = socket.local;
+    if let Some(ip) = meta.dst_ip {
+        to.set_ip(ip.to_canonical());
+    }
+    Received {
+        socket: socket.id,
+        from: canonical(meta.addr),
+        to,
+        ecn: meta.ecn.map(Into::into),
+        stride: meta.stride.max(1),
+        bytes,
+    }
+}
+
+/// Counts an error of receiving.
+pub(crate) fn count_error(error: &io::Error, socket: &mut Socket, counters: &mut ReceiveCounters) {
     match error.kind() {
         io::ErrorKind::WouldBlock => {
             counters.would_block += 1;

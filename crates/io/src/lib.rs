@@ -42,10 +42,12 @@ mod outbound;
 mod readiness;
 mod signals;
 mod socket;
+mod sockets;
+mod train;
 mod waker;
 
 pub use backend::{OpenError, available, default_name, open};
-pub use counters::{IoCounters, ReceiveCounters, SendCounters};
+pub use counters::{IoCounters, ReceiveCounters, RingCounters, SendCounters};
 pub use datagram::{Ecn, Received, SocketId, TRANSMIT_SLOT_BYTES, Transmit};
 pub use echo::UdpEcho;
 pub use event_loop::{EventLoop, Wakeup};

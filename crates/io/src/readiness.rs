@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::address::canonical;
 use crate::counters::IoCounters;
 use crate::datagram::{Received, SocketId, Transmit};
 use crate::event_loop::{EventLoop, Wakeup};
 use crate::inbound::{Inbound, RECEIVE_SLOT_BYTES};
 use crate::outbound::Outbound;
 use crate::signals::{Signal, Signals};
-use crate::socket::{self, Socket, UdpConfig};
+use crate::socket::UdpConfig;
+use crate::sockets::Sockets;
 use crate::waker::{Bell, Waker};
 
 /// The system's waiting function, all that a backend is.
@@ -45,9 +45,7 @@ pub(crate) struct Ready {
 pub(crate) struct Readiness<P> {
     /// First, so that it lets go of the descriptors before they are closed.
     poller: P,
-    sockets: Vec<Socket>,
-    /// By socket id.
-    ports: Vec<Port>,
+    sockets: Sockets,
     inbound: Inbound,
     outbound: Outbound,
     /// The socket whose writability is watched, by index.
@@ -55,13 +53,6 @@ pub(crate) struct Readiness<P> {
     bell: Arc<Bell>,
     signals: Option<Signals>,
     counters: IoCounters,
-}
-
-/// What a socket id stands for: the sockets, by index, that datagrams to IPv4 and to IPv6 leave from.
-struct Port {
-    local: SocketAddr,
-    v4: Option<usize>,
-    v6: Option<usize>,
 }
 
 /// Tokens of the watched descriptors; sockets follow by index.
@@ -80,8 +71,7 @@ impl<P: Poller> Readiness<P> {
         poller.watch(bell.as_fd(), BELL)?;
         Ok(Self {
             poller,
-            sockets: Vec::new(),
-            ports: Vec::new(),
+            sockets: Sockets::default(),
             inbound: Inbound::new(slot_bytes),
             outbound: Outbound::new(),
             watched: None,
@@ -168,22 +158,15 @@ impl<P: Poller> EventLoop for Readiness<P> {
     }
 
     fn bind(&mut self, config: &UdpConfig) -> io::Result<SocketId> {
-        let id = SocketId(self.ports.len() as u32);
-        let sockets = socket::bind(config, id)?;
-        let mut port = Port { local: sockets[0].local, v4: None, v6: None };
-        for socket in sockets {
-            let index = self.sockets.len();
-            self.poller.watch(socket.as_fd(), FIRST_SOCKET + index)?;
-            port.v6 = if socket.is_ipv6 { Some(index) } else { port.v6 };
-            port.v4 = if socket.takes_ipv4 { Some(index) } else { port.v4 };
-            self.sockets.push(socket);
+        let (id, indices) = self.sockets.bind(config)?;
+        for index in indices {
+            self.poller.watch(self.sockets[index].as_fd(), FIRST_SOCKET + index)?;
         }
-        self.ports.push(port);
         Ok(id)
     }
 
     fn local_addr(&self, socket: SocketId) -> io::Result<SocketAddr> {
-        self.ports.get(socket.0 as usize).map(|port| port.local).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.sockets.local_addr(socket)
     }
 
     fn waker(&self) -> Waker {
@@ -222,9 +205,7 @@ impl<P: Poller> EventLoop for Readiness<P> {
     }
 
     fn transmit(&mut self, transmit: &Transmit) {
-        let port = self.ports.get(transmit.socket.0 as usize);
-        let index = port.and_then(|port| if canonical(transmit.to).is_ipv4() { port.v4 } else { port.v6 });
-        match index {
+        match self.sockets.index_for(transmit) {
             Some(index) => {
                 let socket = &mut self.sockets[index];
                 self.outbound.transmit(transmit, index, socket, &mut self.counters.sent);

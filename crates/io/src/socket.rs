@@ -261,7 +261,7 @@ pub(crate) struct Faults {
 
 #[cfg(test)]
 impl Faults {
-    fn next(&self, calls: &std::cell::RefCell<std::collections::VecDeque<i32>>) -> io::Result<()> {
+    pub(crate) fn next(&self, calls: &std::cell::RefCell<std::collections::VecDeque<i32>>) -> io::Result<()> {
         match calls.borrow_mut().pop_front() {
             None | Some(0) => Ok(()),
             Some(number) => Err(io::Error::from_raw_os_error(number)),

@@ -29,6 +29,8 @@ mod request;
 pub mod response;
 pub mod router;
 mod server;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 pub mod webtransport;
 mod worker;
 

@@ -7,6 +7,7 @@ mod get;
 mod page;
 mod program;
 mod routes;
+mod sessions;
 mod signals;
 mod starting;
 mod transfers;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lorraine_io::{Ecn, EventLoop, SocketId, Transmit, UdpConfig};
 
-/// Makes each function a test on every backend that is compiled in: `libev::name`, `platform::name`.
+/// Makes each function a test on every backend that is compiled in: `libev::name`, `platform::name`, `io_uring::name`.
 macro_rules! on_every_backend {
     ($($name:ident),+ $(,)?) => {
         #[cfg(feature = "libev")]
@@ -15,11 +15,20 @@ macro_rules! on_every_backend {
             $(#[test] fn $name() { super::$name("libev") })+
         }
         mod platform {
-            $(#[test] fn $name() { super::$name(lorraine_io::available().last().unwrap()) })+
+            $(#[test] fn $name() { super::$name(crate::common::platform()) })+
+        }
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        mod io_uring {
+            $(#[test] fn $name() { super::$name("io_uring") })+
         }
     };
 }
 pub(crate) use on_every_backend;
+
+/// The name of the backend that is always there.
+pub(crate) fn platform() -> &'static str {
+    lorraine_io::available().iter().find(|name| !["libev", "io_uring"].contains(name)).unwrap()
+}
 
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

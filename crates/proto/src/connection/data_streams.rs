@@ -259,8 +259,11 @@ impl DataStreams {
         let open = self.streams.iter().filter(|(_, stream)| stream.send.state == SendState::Open);
         let open: Vec<StreamId> = open.map(|(id, _)| *id).collect();
         for id in open {
-            if let Err(error) = t.capacity(id, 0) {
-                self.on_send_error(id, error, events);
+            match t.capacity(id, 0) {
+                Ok(_) => {}
+                Err(SendError::Stopped(code)) => self.on_send_error(id, SendError::Stopped(code), events),
+                // Something was stopped, and this is gone: the transport has forgotten with what code.
+                Err(SendError::Gone) => self.on_send_error(id, SendError::Stopped(Code::H3_NO_ERROR), events),
             }
         }
     }

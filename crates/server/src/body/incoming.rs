@@ -72,6 +72,15 @@ impl RequestBody {
         matches!(self.source, Source::Stream { .. })
     }
 
+    /// The stream itself, if there is one.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn into_stream(self) -> Option<StreamBody> {
+        match self.source {
+            Source::Stream { stream, .. } => Some(stream),
+            _ => None,
+        }
+    }
+
     /// Leaves the stream to whoever took it over: nothing more is read here, and nobody is asked to stop.
     pub(crate) fn leave(mut self) {
         if let Source::Stream { stream, .. } = &mut self.source {

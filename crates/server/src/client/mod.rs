@@ -5,6 +5,8 @@
 mod error;
 mod session;
 mod state;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::fmt::Display;
 use std::future::{Future, poll_fn};

@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Request};
-use lorraine_proto::RequestError;
+use lorraine_engine::{Engine, Http};
 use lorraine_proto::message::{Protocol, SendFault};
+use lorraine_proto::{RequestError, StreamId};
 
 use super::{ClientError, Connection, GiveUp};
 use crate::webtransport::{AVAILABLE, Datagrams, Session, chosen, quoted};
@@ -49,51 +50,46 @@ impl Connection {
 
     async fn open(&self, request: Request<()>, protocol: Protocol) -> Result<Session, ClientError> {
         let core = &self.inner.core;
-        let (mut parts, ()) = request.into_parts();
-        parts.method = Method::CONNECT;
-        parts.extensions.insert(protocol);
+        let mut parts = extended(request, protocol);
         offer(&mut parts)?;
-        let at = poll_fn(|cx| self.poll_session(cx, &parts)).await?;
+        let at = self.connect(|engine| engine.open_session(self.inner.key, &parts)).await?;
         // Known from now on, so that an end that comes with the answer is not missed.
         let status = core.begin_session(at, false);
-        let mut given_up = GiveUp { core, at, armed: true };
-        let head = loop {
-            let (head, _) = poll_fn(|cx| {
-                let poll = core.client.borrow_mut().poll_head(at);
-                if poll.is_pending() {
-                    core.wait(at, Awaits::Head, cx.waker());
-                }
-                poll
-            })
-            .await
-            .inspect_err(|_| core.forget_session(at))?;
-            if !head.status.is_informational() {
-                break head;
+        match self.accepted(at).await {
+            Ok(head) => Ok(Session::with(core, at, status, parts, chosen(&head.headers))),
+            Err(error) => {
+                core.forget_session(at);
+                Err(error)
             }
-        };
-        core.client.borrow_mut().forget_stream(at);
-        if !head.status.is_success() {
-            core.forget_session(at);
-            return Err(ClientError::Refused(head.status));
         }
-        given_up.armed = false;
-        Ok(Session::with(core, at, status, parts, chosen(&head.headers)))
     }
 
-    fn poll_session(&self, cx: &Context<'_>, parts: &Parts) -> Poll<Result<At, ClientError>> {
+    /// Sends an extended CONNECT request, as soon as the server has said that it takes such, and has room for one more.
+    pub(super) async fn connect(
+        &self,
+        mut send: impl FnMut(&mut Engine<Http>) -> Option<Result<StreamId, RequestError>>,
+    ) -> Result<At, ClientError> {
+        poll_fn(|cx| self.poll_connect(cx, &mut send)).await
+    }
+
+    fn poll_connect(
+        &self,
+        cx: &Context<'_>,
+        send: &mut impl FnMut(&mut Engine<Http>) -> Option<Result<StreamId, RequestError>>,
+    ) -> Poll<Result<At, ClientError>> {
         let core = &self.inner.core;
         let mut engine = core.engine.borrow_mut();
-        let opened = engine.open_session(self.inner.key, parts);
+        let sent = send(&mut engine);
         let heard = engine.has_settings(self.inner.key);
         drop(engine);
-        match opened {
+        match sent {
             None => Poll::Ready(Err(core.client.borrow().closed(self.inner.key))),
             Some(Ok(stream)) => {
                 let at = At { connection: self.inner.key, stream };
                 core.client.borrow_mut().expect_head(at);
                 Poll::Ready(Ok(at))
             }
-            // The server has not said yet whether it takes sessions, or takes no more streams now.
+            // The server has not said yet whether it takes them, or takes no more requests now.
             Some(Err(RequestError::Invalid(SendFault::ProtocolNotEnabled))) if !heard => {
                 core.client.borrow_mut().await_credit(cx.waker());
                 Poll::Pending
@@ -105,6 +101,40 @@ impl Connection {
             Some(Err(error)) => Poll::Ready(Err(error.into())),
         }
     }
+
+    /// The head of the response that accepts an extended CONNECT request.
+    pub(super) async fn accepted(&self, at: At) -> Result<http::response::Parts, ClientError> {
+        let core = &self.inner.core;
+        let mut given_up = GiveUp { core, at, armed: true };
+        let head = loop {
+            let head = poll_fn(|cx| {
+                let poll = core.client.borrow_mut().poll_head(at);
+                if poll.is_pending() {
+                    core.wait(at, Awaits::Head, cx.waker());
+                }
+                poll
+            });
+            let (head, _) = head.await?;
+            if !head.status.is_informational() {
+                break head;
+            }
+        };
+        if !head.status.is_success() {
+            // What the guard does now stops the rest of the refusal.
+            return Err(ClientError::Refused(head.status));
+        }
+        given_up.armed = false;
+        core.client.borrow_mut().forget_stream(at);
+        Ok(head)
+    }
+}
+
+/// The head of an extended CONNECT request (RFC 9220).
+pub(super) fn extended(request: Request<()>, protocol: Protocol) -> Parts {
+    let (mut parts, ()) = request.into_parts();
+    parts.method = Method::CONNECT;
+    parts.extensions.insert(protocol);
+    parts
 }
 
 /// Writes the subprotocols into their field.

@@ -29,6 +29,8 @@ mod sessions;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::fmt;
 use std::future::Future;

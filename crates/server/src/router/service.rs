@@ -79,6 +79,7 @@ impl RouterService {
         let Ok(path) = path::normalize(uri.path()) else { return Resolved::Answer(StatusCode::BAD_REQUEST, None) };
         match self.table.find_protocol(&protocol, &path) {
             Found::Route(route, values) => resolve_route(request, uri, &path, route, &values),
+            _ if !self.table.speaks(&protocol) => unknown,
             Found::WrongMethod(allow) => Resolved::Answer(StatusCode::METHOD_NOT_ALLOWED, Some(allow)),
             Found::Options(_) | Found::Nothing => Resolved::Answer(StatusCode::NOT_FOUND, None),
         }

@@ -83,7 +83,12 @@ impl Table {
 
     /// Whether some route speaks it; a nested service may.
     pub(super) fn may_speak(&self, protocol: &Protocol) -> bool {
-        self.protocols.iter().any(|own| is_same(own, protocol)) || self.routes.iter().any(|route| route.nested)
+        self.speaks(protocol) || self.routes.iter().any(|route| route.nested)
+    }
+
+    /// Whether some route is declared for it.
+    pub(super) fn speaks(&self, protocol: &Protocol) -> bool {
+        self.protocols.iter().any(|own| is_same(own, protocol))
     }
 
     /// Finds what takes a path in its normal form.

@@ -1,7 +1,10 @@
 //! The datagrams of a session, or of a request that carries nothing else.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use lorraine_proto::DatagramError;
 
 use super::error::SessionError;
 use super::session::Session;
-use crate::worker::{Asking, Core, tell};
+use crate::worker::{Asking, Core, Wants, Watch, tell};
 
 /// Sends and receives datagrams. A `futures` `Stream` of what comes, which ends with the session.
 ///
@@ -19,18 +22,20 @@ use crate::worker::{Asking, Core, tell};
 /// [`Session::stats`].
 pub struct Datagrams {
     session: Session,
-    asking: Asking<Option<Bytes>>,
+    watch: Watch<Option<Bytes>>,
 }
 
 impl Datagrams {
     pub(super) fn new(session: Session) -> Self {
-        Self { session, asking: Asking::default() }
+        let watch = Watch::new(&session.inner.worker, session.inner.at, Wants::Datagram);
+        Self { session, watch }
     }
 
     /// Sends a datagram; never waits. On the worker's thread the result is the connection's; from another thread only
     /// an ended session is told, and a datagram that cannot be sent is dropped.
     ///
-    /// Where too many wait to leave, the oldest is dropped for this one.
+    /// Where too many wait to leave, the oldest is dropped for this one; also on the way from another thread, where 128
+    /// may wait for the worker and more are counted in [`Session::stats`].
     ///
     /// # Errors
     /// [`DatagramError`]; nothing was queued.
@@ -44,9 +49,14 @@ impl Datagrams {
         if let Some(sent) = Core::with(inner.worker.id, |core| core.send_datagram(at, &payload)) {
             return sent;
         }
-        tell(&inner.worker, move |core| {
-            let _ = core.send_datagram(at, &payload);
-        });
+        if inner.outbox.push(payload) {
+            let inner = Arc::clone(inner);
+            tell(&Arc::clone(&inner.worker), move |core| {
+                for payload in inner.outbox.take() {
+                    let _ = core.send_datagram(at, &payload);
+                }
+            });
+        }
         Ok(())
     }
 
@@ -75,8 +85,7 @@ impl Datagrams {
 
     fn poll_datagram(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         let at = self.session.inner.at;
-        let op = move |core: &Core, cx: &Context<'_>| core.poll_datagram(cx, at);
-        self.asking.poll(cx, &self.session.inner.worker, op).map(Option::flatten)
+        self.watch.poll(cx, move |core| core.poll_datagram(at)).map(Option::flatten)
     }
 }
 
@@ -87,3 +96,35 @@ impl Stream for Datagrams {
         self.poll_datagram(cx)
     }
 }
+
+/// Datagrams on their way from other threads to the worker.
+#[derive(Default)]
+pub(super) struct Outbox {
+    items: Mutex<VecDeque<Bytes>>,
+    discarded: AtomicU64,
+}
+
+impl Outbox {
+    /// Whether the worker must be told: it is not on its way to empty the box.
+    fn push(&self, datagram: Bytes) -> bool {
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = items.is_empty();
+        items.push_back(datagram);
+        if items.len() > OUTBOX_MAX {
+            items.pop_front();
+            self.discarded.fetch_add(1, Ordering::Relaxed);
+        }
+        first
+    }
+
+    fn take(&self) -> VecDeque<Bytes> {
+        std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn discarded(&self) -> u64 {
+        self.discarded.load(Ordering::Relaxed)
+    }
+}
+
+/// Datagrams that may wait for the worker.
+const OUTBOX_MAX: usize = 128;

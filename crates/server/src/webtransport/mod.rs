@@ -30,4 +30,4 @@ pub use upgrade::Upgrade;
 
 pub(crate) use options::{AVAILABLE, chosen, quoted};
 pub(crate) use status::Status;
-pub(crate) use upgrade::{Accept, Pending};
+pub(crate) use upgrade::{Accept, Pending, Run};

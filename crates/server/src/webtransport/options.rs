@@ -68,7 +68,7 @@ impl WebTransportOptions {
     }
 
     /// Whether a request's origin is accepted (draft-ietf-webtrans-http3 §3.2: to be verified where there is one).
-    pub(super) fn accepts(&self, request: &Parts) -> bool {
+    pub(crate) fn accepts(&self, request: &Parts) -> bool {
         let Some(origin) = request.headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
         match &self.origins {
@@ -79,9 +79,14 @@ impl WebTransportOptions {
         }
     }
 
+    /// Whether a subprotocol is one of those that are spoken.
+    pub(crate) fn speaks(&self, name: &str) -> bool {
+        self.protocols.iter().any(|own| own == name)
+    }
+
     /// The subprotocol for a client that offers these fields.
     pub(super) fn choose(&self, headers: &HeaderMap) -> Option<String> {
-        offered(headers).into_iter().find(|name| self.protocols.contains(name))
+        offered(headers).into_iter().find(|name| self.speaks(name))
     }
 }
 

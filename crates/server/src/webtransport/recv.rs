@@ -11,8 +11,8 @@ use futures_util::Stream;
 use lorraine_proto::webtransport::StreamRead;
 
 use super::error::StreamError;
-use super::session::{Inner, Session, drop_handle};
-use crate::worker::{Asking, At, Core, Dropped, tell};
+use super::session::{Inner, Session};
+use crate::worker::{Asking, At, Core, Dropped, drop_handle, tell};
 
 /// The receiving end of a session's stream.
 ///

@@ -11,8 +11,8 @@ use futures_util::Sink;
 use lorraine_proto::webtransport::StreamWrite;
 
 use super::error::StreamError;
-use super::session::{Inner, Session, drop_handle};
-use crate::worker::{Asking, At, Core, Dropped, tell};
+use super::session::{Inner, Session};
+use crate::worker::{Asking, At, Core, Dropped, Wants, Watch, drop_handle, tell};
 
 /// The sending end of a session's stream.
 ///
@@ -22,11 +22,20 @@ use crate::worker::{Asking, At, Core, Dropped, tell};
 pub struct SendStream {
     session: Arc<Inner>,
     at: At,
-    asking: Asking<(usize, StreamWrite)>,
-    /// Taken over by the sink, and not by the connection.
+    asking: Asking<Offered>,
+    /// Taken over from the writer, and not by the connection yet. Changed only while no offer of it is under way.
     pending: Bytes,
     /// How it ended.
     end: Option<Result<(), StreamError>>,
+}
+
+/// What became of an offer of all pending bytes.
+#[derive(Clone, Copy)]
+struct Offered {
+    taken: usize,
+    write: StreamWrite,
+    /// FIN was to go with it.
+    end: bool,
 }
 
 impl SendStream {
@@ -41,16 +50,20 @@ impl SendStream {
         self.at.stream.value()
     }
 
-    /// Writes all of `bytes`, without a copy. Dropping the future may leave a part of it written.
+    /// Writes all of `bytes`, without a copy. When the future is dropped, what was not taken yet goes with the next call.
     ///
     /// # Errors
     /// [`StreamError`].
     pub async fn write_bytes(&mut self, mut bytes: Bytes) -> Result<(), StreamError> {
-        poll_fn(|cx| self.poll_flush_pending(cx)).await?;
-        poll_fn(|cx| self.poll_write_all(cx, &mut bytes, false)).await
+        poll_fn(|cx| {
+            ready!(self.poll_send_pending(cx, false))?;
+            self.pending = std::mem::take(&mut bytes);
+            self.poll_send_pending(cx, false)
+        })
+        .await
     }
 
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes`; dropping the future is as with [`write_bytes`](Self::write_bytes).
     ///
     /// # Errors
     /// [`StreamError`].
@@ -58,12 +71,22 @@ impl SendStream {
         self.write_bytes(Bytes::copy_from_slice(bytes)).await
     }
 
+    /// Writes some of `bytes`, at most 64 KiB. How many.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
+        let some = &bytes[..bytes.len().min(WRITE_MAX)];
+        self.write_all(some).await?;
+        Ok(some.len())
+    }
+
     /// Ends the stream: the peer has the whole once it has read so far. Waits for room only behind what a sink took over.
     ///
     /// # Errors
     /// [`StreamError`].
     pub async fn finish(&mut self) -> Result<(), StreamError> {
-        poll_fn(|cx| self.poll_finish(cx)).await
+        poll_fn(|cx| self.poll_send_pending(cx, true)).await
     }
 
     /// Abandons the stream with this code: what was written may not arrive.
@@ -91,74 +114,41 @@ impl SendStream {
             None => {}
         }
         let at = self.at;
-        let mut asking = Asking::default();
-        let op = move |core: &Core, cx: &Context<'_>| core.poll_stopped(cx, at);
-        let stopped = poll_fn(|cx| asking.poll(cx, &self.session.worker, op)).await.flatten();
+        let mut watch = Watch::new(&self.session.worker, at, Wants::Stop);
+        let stopped = poll_fn(|cx| watch.poll(cx, move |core| core.poll_stopped(at))).await.flatten();
         self.end = Some(Err(stopped.map_or(StreamError::Closed, StreamError::Stopped)));
         stopped
     }
 
-    fn poll_write_all(&mut self, cx: &Context<'_>, bytes: &mut Bytes, end: bool) -> Poll<Result<(), StreamError>> {
+    /// Offers what is pending, and FIN behind it if told so, until all was taken.
+    fn poll_send_pending(&mut self, cx: &Context<'_>, end: bool) -> Poll<Result<(), StreamError>> {
         loop {
-            if bytes.is_empty() && !end {
-                return Poll::Ready(Ok(()));
+            match &self.end {
+                None if self.pending.is_empty() && !end => return Poll::Ready(Ok(())),
+                None => {}
+                Some(Ok(())) if end => return Poll::Ready(Ok(())),
+                Some(Ok(())) => return Poll::Ready(Err(StreamError::Closed)),
+                Some(Err(error)) => return Poll::Ready(Err(error.clone())),
             }
-            let write = ready!(self.poll_write_some(cx, bytes, end))?;
-            if write == StreamWrite::All {
-                return Poll::Ready(Ok(()));
+            let (at, pending) = (self.at, self.pending.clone());
+            let op = move |core: &Core, cx: &Context<'_>| {
+                let poll = core.poll_write_stream(cx, at, pending.clone(), end);
+                poll.map(|(taken, write)| Offered { taken, write, end })
+            };
+            // An offer that was given up halfway is answered first, and what it took was pending then.
+            let offered = ready!(self.asking.poll(cx, &self.session.worker, op));
+            let Some(Offered { taken, write, end: ended }) = offered else {
+                self.end = Some(Err(StreamError::Closed));
+                continue;
+            };
+            self.pending.advance(taken.min(self.pending.len()));
+            match write {
+                StreamWrite::Stopped(code) => self.end = Some(Err(StreamError::Stopped(code))),
+                StreamWrite::Gone => self.end = Some(Err(StreamError::Closed)),
+                StreamWrite::All if ended => self.end = Some(Ok(())),
+                StreamWrite::All | StreamWrite::Blocked => {}
             }
         }
-    }
-
-    /// Offers `bytes` once; what was taken is off their front.
-    fn poll_write_some(
-        &mut self,
-        cx: &Context<'_>,
-        bytes: &mut Bytes,
-        end: bool,
-    ) -> Poll<Result<StreamWrite, StreamError>> {
-        if let Some(end) = &self.end {
-            return Poll::Ready(Err(end.clone().err().unwrap_or(StreamError::Closed)));
-        }
-        let (at, offered) = (self.at, bytes.clone());
-        let op = move |core: &Core, cx: &Context<'_>| core.poll_write_stream(cx, at, offered.clone(), end);
-        let Some((taken, write)) = ready!(self.asking.poll(cx, &self.session.worker, op)) else {
-            return Poll::Ready(Err(self.fail(StreamError::Closed)));
-        };
-        bytes.advance(taken.min(bytes.len()));
-        Poll::Ready(match write {
-            StreamWrite::Stopped(code) => Err(self.fail(StreamError::Stopped(code))),
-            StreamWrite::Gone => Err(self.fail(StreamError::Closed)),
-            StreamWrite::All => {
-                if end {
-                    self.end = Some(Ok(()));
-                }
-                Ok(write)
-            }
-            StreamWrite::Blocked => Ok(write),
-        })
-    }
-
-    fn fail(&mut self, error: StreamError) -> StreamError {
-        self.end = Some(Err(error.clone()));
-        error
-    }
-
-    fn poll_flush_pending(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
-        let mut pending = std::mem::take(&mut self.pending);
-        let poll = self.poll_write_all(cx, &mut pending, false);
-        self.pending = pending;
-        poll
-    }
-
-    fn poll_finish(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
-        if let Some(Ok(())) = self.end {
-            return Poll::Ready(Ok(()));
-        }
-        let mut pending = std::mem::take(&mut self.pending);
-        let poll = self.poll_write_all(cx, &mut pending, true);
-        self.pending = pending;
-        poll
     }
 }
 
@@ -174,7 +164,7 @@ impl Sink<Bytes> for SendStream {
     type Error = StreamError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        self.poll_flush_pending(cx)
+        self.poll_send_pending(cx, false)
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Bytes) -> Result<(), StreamError> {
@@ -183,11 +173,11 @@ impl Sink<Bytes> for SendStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        self.poll_flush_pending(cx)
+        self.poll_send_pending(cx, false)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        self.poll_finish(cx)
+        self.poll_send_pending(cx, true)
     }
 }
 
@@ -195,26 +185,25 @@ impl Sink<Bytes> for SendStream {
 impl tokio::io::AsyncWrite for SendStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         // One write is taken over whole, so that a caller that comes back with other bytes finds them in order.
-        ready!(self.poll_flush_pending(cx))?;
+        ready!(self.poll_send_pending(cx, false))?;
         let taken = buf.len().min(WRITE_MAX);
         self.pending = Bytes::copy_from_slice(&buf[..taken]);
-        match self.poll_flush_pending(cx) {
+        match self.poll_send_pending(cx, false) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             _ => Poll::Ready(Ok(taken)),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.poll_flush_pending(cx).map_err(Into::into)
+        self.poll_send_pending(cx, false).map_err(Into::into)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.poll_finish(cx).map_err(Into::into)
+        self.poll_send_pending(cx, true).map_err(Into::into)
     }
 }
 
-/// The most that one [`AsyncWrite`](tokio::io::AsyncWrite) call takes over, bytes.
-#[cfg(feature = "tokio")]
+/// The most that one write of borrowed bytes takes over.
 const WRITE_MAX: usize = 64 * 1024;
 
 impl fmt::Debug for SendStream {

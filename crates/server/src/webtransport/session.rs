@@ -9,12 +9,12 @@ use http::request::Parts;
 use lorraine_proto::SessionCounters;
 use lorraine_proto::webtransport::Direction;
 
-use super::datagrams::Datagrams;
+use super::datagrams::{Datagrams, Outbox};
 use super::error::{SessionClosed, SessionError};
 use super::recv::RecvStream;
 use super::send::SendStream;
 use super::status::Status;
-use crate::worker::{Asking, At, Core, Dropped, Shared, tell};
+use crate::worker::{Asking, At, Claim, Core, Dropped, Shared, Wants, Watch, drop_handle, tell};
 
 /// A WebTransport session (draft-ietf-webtrans-http3), of a server or a client.
 ///
@@ -48,6 +48,7 @@ pub(crate) struct Inner {
     pub(super) at: At,
     pub(super) worker: Arc<Shared>,
     pub(super) status: Arc<Status>,
+    pub(super) outbox: Outbox,
     request: Parts,
     protocol: Option<String>,
 }
@@ -57,13 +58,6 @@ impl Drop for Inner {
         if !self.status.has_ended() {
             drop_handle(&self.worker, Dropped::Session(self.at));
         }
-    }
-}
-
-/// Tells a worker of a dropped handle, wherever that happened.
-pub(super) fn drop_handle(worker: &Arc<Shared>, dropped: Dropped) {
-    if Core::with(worker.id, |core| core.queue_drop(dropped)).is_none() {
-        worker.send(crate::worker::Command::Drop(dropped));
     }
 }
 
@@ -77,6 +71,8 @@ pub struct SessionStats {
     pub packets_lost: u64,
     /// What passed through the session.
     pub counters: SessionCounters,
+    /// Datagrams of other threads' that gave way to later ones before the worker took them over.
+    pub datagrams_discarded: u64,
 }
 
 impl Session {
@@ -93,7 +89,7 @@ impl Session {
 
     pub(crate) fn with(core: &Core, at: At, status: Arc<Status>, request: Parts, protocol: Option<String>) -> Self {
         let worker = Arc::clone(&core.shared);
-        Self { inner: Arc::new(Inner { at, worker, status, request, protocol }) }
+        Self { inner: Arc::new(Inner { at, worker, status, outbox: Outbox::default(), request, protocol }) }
     }
 
     /// The request that opened it: URI, fields, and what [`RequestExt`](crate::RequestExt) reads, such as the
@@ -117,13 +113,12 @@ impl Session {
 
     /// The next stream both ways that the peer opens.
     ///
-    /// Dropping the future loses nothing on the worker's own thread, where handlers run. On another thread a stream
-    /// that comes just then may be lost with it, and is reset.
+    /// Dropping the future loses nothing: a stream that comes just then is the next one's.
     ///
     /// # Errors
     /// [`SessionError`] when the session is over.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), SessionError> {
-        let at = self.accept(Direction::Bidirectional).await?;
+        let at = self.accept(Direction::Bidirectional).await?.take();
         Ok((SendStream::new(self, at), RecvStream::new(self, at)))
     }
 
@@ -132,7 +127,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`] when the session is over.
     pub async fn accept_uni(&self) -> Result<RecvStream, SessionError> {
-        let at = self.accept(Direction::Unidirectional).await?;
+        let at = self.accept(Direction::Unidirectional).await?.take();
         Ok(RecvStream::new(self, at))
     }
 
@@ -141,7 +136,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`] when the session is over.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), SessionError> {
-        let at = self.open(Direction::Bidirectional).await?;
+        let at = self.open(Direction::Bidirectional).await?.take();
         Ok((SendStream::new(self, at), RecvStream::new(self, at)))
     }
 
@@ -150,7 +145,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`] when the session is over.
     pub async fn open_uni(&self) -> Result<SendStream, SessionError> {
-        let at = self.open(Direction::Unidirectional).await?;
+        let at = self.open(Direction::Unidirectional).await?.take();
         Ok(SendStream::new(self, at))
     }
 
@@ -162,12 +157,13 @@ impl Session {
 
     /// Waits for its end, by either side.
     pub async fn closed(&self) -> SessionClosed {
-        poll_fn(|cx| self.inner.status.poll_ended(cx)).await
+        self.inner.status.until_ended().await;
+        self.over().0
     }
 
     /// Waits until the peer asks to wind it down (WT_DRAIN_SESSION), or for its end.
     pub async fn draining(&self) {
-        poll_fn(|cx| self.inner.status.poll_draining(cx)).await;
+        self.inner.status.until_draining().await;
     }
 
     /// Closes it with a code and a reason, cut to 1024 bytes, for the peer. Streams are reset; what was finished before
@@ -188,22 +184,21 @@ impl Session {
         let at = self.inner.at;
         let mut asking = Asking::default();
         let poll = poll_fn(|cx| asking.poll(cx, &self.inner.worker, move |core, _| core.session_stats(at)));
-        poll.await.unwrap_or_default()
+        let stats = poll.await.unwrap_or_default();
+        SessionStats { datagrams_discarded: self.inner.outbox.discarded(), ..stats }
     }
 
-    async fn accept(&self, direction: Direction) -> Result<At, SessionError> {
+    async fn accept(&self, direction: Direction) -> Result<Claim, SessionError> {
         let at = self.inner.at;
-        let mut asking = Asking::default();
-        let op = move |core: &Core, cx: &std::task::Context<'_>| core.poll_accept(cx, at, direction);
-        let accepted = poll_fn(|cx| asking.poll(cx, &self.inner.worker, op)).await;
+        let mut watch = Watch::new(&self.inner.worker, at, Wants::Incoming);
+        let accepted = poll_fn(|cx| watch.poll(cx, move |core| core.poll_accept(at, direction))).await;
         accepted.flatten().ok_or_else(|| self.over())
     }
 
-    async fn open(&self, direction: Direction) -> Result<At, SessionError> {
+    async fn open(&self, direction: Direction) -> Result<Claim, SessionError> {
         let at = self.inner.at;
-        let mut asking = Asking::default();
-        let op = move |core: &Core, cx: &std::task::Context<'_>| core.poll_open(cx, at, direction);
-        let opened = poll_fn(|cx| asking.poll(cx, &self.inner.worker, op)).await;
+        let mut watch = Watch::new(&self.inner.worker, at, Wants::Credit);
+        let opened = poll_fn(|cx| watch.poll(cx, move |core| core.poll_open(at, direction))).await;
         opened.flatten().ok_or_else(|| self.over())
     }
 

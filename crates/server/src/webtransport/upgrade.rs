@@ -1,7 +1,6 @@
 //! From an extended CONNECT request to a session.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
@@ -14,6 +13,11 @@ use super::session::Session;
 use crate::body::RequestBody;
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
+#[cfg(feature = "websocket")]
+use crate::websocket::{Refusal, Role, SUBPROTOCOL, VERSION, WebSocket, WebSocketOptions};
+use crate::worker::Task;
+#[cfg(feature = "websocket")]
+use crate::worker::Tunnel;
 
 /// An extended CONNECT request that asks for a session or for a flow of datagrams, for services that are no
 /// [`Router`](crate::Router).
@@ -66,10 +70,6 @@ impl Upgrade {
         &self.parts
     }
 
-    pub(crate) fn into_body(self) -> RequestBody {
-        self.body
-    }
-
     /// Opens the WebTransport session once the response that this returns is sent; the handler then runs with it, on the
     /// worker that owns the connection. 501 for another protocol, 403 for an origin that `options` does not accept.
     pub fn session<H, F>(self, options: &WebTransportOptions, handler: H) -> Response
@@ -109,20 +109,65 @@ impl Upgrade {
         self.accept(response, None, |session: Session| handler(session.datagrams()))
     }
 
-    fn accept<H, F>(self, mut response: Response, chosen: Option<String>, handler: H) -> Response
+    /// Opens a WebSocket (RFC 9220), as [`session`](Self::session) does a session. 501 for another protocol, 400 for a
+    /// version other than 13, 403 for an origin that `options` does not accept.
+    #[cfg(feature = "websocket")]
+    pub fn websocket<H, F>(self, options: &WebSocketOptions, handler: H) -> Response
+    where
+        H: FnOnce(WebSocket) -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        if self.protocol != Protocol::WEBSOCKET {
+            return StatusCode::NOT_IMPLEMENTED.into_response();
+        }
+        let chosen = match options.judge(&self.parts) {
+            Ok(chosen) => chosen,
+            Err(refusal) => {
+                let mut response = refusal.status().into_response();
+                if refusal == Refusal::Version {
+                    response.headers_mut().insert(VERSION, HeaderValue::from_static("13"));
+                }
+                return response;
+            }
+        };
+        let mut response = StatusCode::OK.into_response();
+        if let Some(value) = chosen.as_deref().and_then(|name| HeaderValue::try_from(name).ok()) {
+            response.headers_mut().insert(SUBPROTOCOL, value);
+        }
+        let (parts, protocol, longest) = (self.parts.clone(), chosen.clone(), options.longest());
+        let run = Run::Tunnel(Box::new(move |tunnel| {
+            Box::pin(
+                async move { handler(WebSocket::begin(tunnel, Role::Server, parts, protocol, longest).await).await },
+            )
+        }));
+        self.accept_with(response, chosen, run)
+    }
+
+    fn accept<H, F>(self, response: Response, chosen: Option<String>, handler: H) -> Response
     where
         H: FnOnce(Session) -> F + Send + 'static,
         F: Future<Output = ()> + 'static,
     {
-        let run: Run = Box::new(move |session| Box::pin(handler(session)));
+        // The handler is called within the future, so that its panic is fenced too.
+        let run = Run::Session(Box::new(move |session| Box::pin(async move { handler(session).await })));
+        self.accept_with(response, chosen, run)
+    }
+
+    fn accept_with(self, mut response: Response, chosen: Option<String>, run: Run) -> Response {
         let pending = Pending { parts: self.parts, body: self.body, chosen, run };
         response.extensions_mut().insert(Accept(Arc::new(Mutex::new(Some(pending)))));
         response
     }
 }
 
-/// Runs the handler of a session that has opened.
-type Run = Box<dyn FnOnce(Session) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+/// Runs the handler of what has opened.
+pub(crate) enum Run {
+    /// Of a session, or a flow of datagrams.
+    Session(Box<dyn FnOnce(Session) -> Task + Send>),
+    /// Of a stream whose bytes are the application's own.
+    #[cfg(feature = "websocket")]
+    Tunnel(Box<dyn FnOnce(Tunnel) -> Task + Send>),
+}
 
 /// What a response carries that opens a session, to the worker that sends it.
 #[derive(Clone)]

@@ -19,6 +19,7 @@ use lorraine_proto::{BodyRead, Code, Sent, StreamId};
 use super::executor::Task;
 use super::sessions::Sessions;
 use super::shared::Shared;
+use super::waiting::Waiting;
 use crate::client::ClientState;
 
 /// Resets kept for readers; past it the oldest connection's readers hear that the request is gone.
@@ -73,6 +74,7 @@ pub(crate) struct Core {
     /// Requests whose tasks have come to their end.
     ended: RefCell<Vec<At>>,
     pub(super) sessions: RefCell<Sessions>,
+    pub(super) waiting: RefCell<Waiting>,
     /// What a client's connections have heard.
     pub(crate) client: RefCell<ClientState>,
     /// The clock, read once a turn.
@@ -99,6 +101,7 @@ impl Core {
             expecting: RefCell::default(),
             ended: RefCell::default(),
             sessions: RefCell::default(),
+            waiting: RefCell::default(),
             client: RefCell::default(),
             now: Cell::new(now),
             date: RefCell::new(Date { value: HeaderValue::from_static(""), until: now }),
@@ -330,7 +333,7 @@ impl Core {
 
     /// How many wait for something, of all connections.
     pub(crate) fn waiting(&self) -> usize {
-        self.wakers.borrow().len()
+        self.wakers.borrow().len() + self.waiting.borrow().len()
     }
 
     /// A request's task comes to its end.

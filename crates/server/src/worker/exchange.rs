@@ -14,7 +14,10 @@ use http_body::{Body, Frame};
 use lorraine_proto::{Code, Sent};
 
 use super::core::{At, Awaits, Core, Gone};
-use crate::webtransport::{Accept, Pending, Session};
+use super::executor::Task;
+#[cfg(feature = "websocket")]
+use super::tunnel::Tunnel;
+use crate::webtransport::{Accept, Pending, Run, Session};
 
 /// Serves one request to its end. Dropping it (the client is gone) drops the handler's future.
 pub(crate) async fn serve<F, B, E>(core: Rc<Core>, at: At, is_head: bool, handler: F)
@@ -43,11 +46,17 @@ where
     ending.abandoned = end.is_err();
 }
 
-/// Opens a session and runs its handler, whose end is the session's unless it has handed it on.
+/// Opens what an extended CONNECT request asked for and runs its handler.
 async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pending) -> Result<(), Abandoned> {
     let (mut parts, _) = response.into_parts();
     parts.headers.entry(header::DATE).or_insert_with(|| core.date());
-    match core.accept_session(at, &parts) {
+    let Pending { parts: request, body, chosen, run } = pending;
+    let opened = match &run {
+        Run::Session(_) => core.accept_session(at, &parts),
+        #[cfg(feature = "websocket")]
+        Run::Tunnel(_) => core.respond(at, &parts, &mut Bytes::new(), false),
+    };
+    match opened {
         Ok(Sent::Gone) => return Ok(()),
         Ok(_) => {}
         Err(fault) => {
@@ -55,16 +64,31 @@ async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pendin
             return answer_500(core, at);
         }
     }
-    pending.body.leave();
-    let session = Session::begin(core, at, pending.parts, pending.chosen);
-    // A handler that panics closes its session in so many words.
-    let held = session.clone();
-    let handler = pin!((pending.run)(session));
-    if let Err(panic) = fenced(handler).await {
-        tracing::error!(panic = message_of(&*panic), "a session's handler panicked: closing the session");
-        held.close(PANICKED, "internal error");
+    core.outlive(at);
+    match run {
+        Run::Session(run) => {
+            body.leave();
+            run_session(core, at, run(Session::begin(core, at, request, chosen))).await;
+            Ok(())
+        }
+        #[cfg(feature = "websocket")]
+        Run::Tunnel(run) => {
+            let Some(stream) = body.into_stream() else { return Err(Abandoned) };
+            fenced(run(Tunnel::new(stream)).as_mut()).await.map_err(|panic| {
+                tracing::error!(panic = message_of(&*panic), "a handler panicked: resetting its stream");
+                Abandoned
+            })
+        }
     }
-    Ok(())
+}
+
+/// Runs the handler of a session, whose end is the session's unless it has handed it on.
+async fn run_session(core: &Core, at: At, mut handler: Task) {
+    if let Err(panic) = fenced(handler.as_mut()).await {
+        tracing::error!(panic = message_of(&*panic), "a session's handler panicked: closing the session");
+        // Before its handles are dropped, which would close it without a word.
+        core.close_session(at, PANICKED, "internal error");
+    }
 }
 
 /// The code of a session whose handler panicked: HTTP/3's for an internal error.
@@ -259,7 +283,7 @@ fn answer_500(core: &Core, at: At) -> Result<(), Abandoned> {
 }
 
 /// Awaits a future behind a fence: its panic is its own.
-async fn fenced<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panic> {
+async fn fenced<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Result<F::Output, Panic> {
     poll_fn(|cx: &mut Context<'_>| {
         // The future is not polled again after a panic, so that its broken state is never seen.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -12,6 +12,9 @@ mod sessions;
 mod shared;
 mod stopping;
 mod stream_body;
+#[cfg(feature = "websocket")]
+mod tunnel;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,11 +38,13 @@ pub(crate) use exchange::{send_body, serve};
 pub(crate) use executor::Task;
 pub(crate) use informer::Informer;
 pub(crate) use remote::{Asking, tell};
-pub(crate) use sessions::Dropped;
-use sessions::Wants;
+pub(crate) use sessions::{Claim, Dropped, drop_handle};
 pub(crate) use shared::{Command, Shared};
 use stopping::Stopping;
 pub(crate) use stream_body::StreamBody;
+#[cfg(feature = "websocket")]
+pub(crate) use tunnel::Tunnel;
+pub(crate) use waiting::{Wants, Watch};
 
 use executor::Executor;
 
@@ -341,6 +346,7 @@ impl Worker {
     fn abandon(&mut self, at: At) {
         // A client's request may be stopped and still be answered; only its body ends.
         if self.dispatch.is_some()
+            && !self.core.outlives(at)
             && let Some(slot) = self.exchanges.remove(&at)
         {
             self.executor.cancel(slot);
@@ -357,7 +363,7 @@ impl Worker {
             let Some((at, slot)) = next.filter(|(at, _)| at.connection == connection) else { break };
             self.exchanges.remove(&at);
             // A session's handler hears from its calls that it is over, and comes to its own end.
-            if !self.core.is_session(at) {
+            if !self.core.forget_lasting(at) {
                 self.executor.cancel(slot);
             }
         }
@@ -373,7 +379,9 @@ impl Worker {
         self.executor.run();
         for at in self.core.take_ended() {
             // Those that ended where they began are not in the map, and have waited for nothing.
-            if self.exchanges.remove(&at).is_some() {
+            let was_kept = self.exchanges.remove(&at).is_some();
+            // What was opened may have been handed on, and looks after itself.
+            if !self.core.forget_lasting(at) && was_kept {
                 self.core.unwait(at, Awaits::Room);
             }
         }
@@ -403,6 +411,7 @@ impl Drop for Worker {
         let _entered = self.enter();
         self.core.shared.end();
         self.executor.clear();
+        self.core.lose_sessions();
         self.core.wake_all();
         self.core.shared.take_commands(&mut self.commands);
         for command in self.commands.drain(..) {

@@ -22,6 +22,12 @@ impl<T> Default for Asking<T> {
 }
 
 impl<T: Send + 'static> Asking<T> {
+    /// Whether nothing is under way from another thread.
+    #[cfg(feature = "websocket")]
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Polls the operation, or the one that is under way. `None`: the worker is gone.
     pub(crate) fn poll<F>(&mut self, cx: &Context<'_>, worker: &Arc<Shared>, mut op: F) -> Poll<Option<T>>
     where
@@ -42,11 +48,18 @@ impl<T: Send + 'static> Asking<T> {
     }
 }
 
-impl<T> Drop for Asking<T> {
-    fn drop(&mut self) {
-        if let Some(remote) = &self.0 {
+impl<T> Asking<T> {
+    /// Lets go of what is under way.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(remote) = self.0.take() {
             remote.given_up.store(true, Ordering::Release);
         }
+    }
+}
+
+impl<T> Drop for Asking<T> {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 

@@ -1,15 +1,17 @@
 //! What sessions ask of their worker, and what it tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use lorraine_engine::{Closed, ConnectionKey};
 use lorraine_proto::webtransport::{Direction, OpenError, SessionEnd, StreamRead, StreamWrite};
-use lorraine_proto::{Code, DatagramError};
+use lorraine_proto::{Code, DatagramError, StreamId};
 
 use super::core::{At, Awaits, Core};
+use super::shared::{Command, Shared};
+use super::waiting::{Ticket, Wants};
 use crate::webtransport::{SessionClosed, SessionStats, Status};
 
 /// A handle that was dropped, to be heard of when no one holds the engine.
@@ -21,22 +23,36 @@ pub(crate) enum Dropped {
     Recv(At),
     /// The last handle of a session.
     Session(At),
+    /// Both ends of an extended CONNECT stream.
+    #[cfg(feature = "websocket")]
+    Tunnel {
+        at: At,
+        /// FIN was sent.
+        ended: bool,
+    },
+    /// A wait at a session or stream.
+    Waiter(Ticket),
+    /// A stream of a session that was accepted for someone.
+    Accepted(At, Direction, StreamId),
+    /// Both ends of a stream that was opened for someone.
+    Opened(At),
 }
 
-/// What may be waited for at a session or at a stream's sending end, by any number of tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wants {
-    Incoming,
-    Credit,
-    Datagram,
-    Stop,
+/// Tells a worker of a dropped handle, wherever that happened.
+pub(crate) fn drop_handle(worker: &Arc<Shared>, dropped: Dropped) {
+    if Core::with(worker.id, |core| core.queue_drop(dropped)).is_none() {
+        worker.send(Command::Drop(dropped));
+    }
 }
 
 /// The sessions of a worker that somebody holds.
 #[derive(Default)]
 pub(super) struct Sessions {
     open: BTreeMap<At, Open>,
-    waiting: BTreeMap<(At, Wants), Vec<Waker>>,
+    /// Extended CONNECT requests whose tasks come to their own end, whatever becomes of the client.
+    lasting: BTreeSet<At>,
+    /// Streams that were accepted for someone who has gone meanwhile.
+    unclaimed: BTreeMap<(At, Direction), VecDeque<StreamId>>,
     dropped: Vec<Dropped>,
 }
 
@@ -67,37 +83,71 @@ impl Core {
         self.status(at).is_none_or(|status| status.has_ended())
     }
 
-    pub(super) fn is_session(&self, at: At) -> bool {
-        self.sessions.borrow().open.contains_key(&at)
+    /// Who serves this stream hears of its end from its calls, and comes to its own.
+    pub(super) fn outlive(&self, at: At) {
+        self.sessions.borrow_mut().lasting.insert(at);
+    }
+
+    pub(super) fn outlives(&self, at: At) -> bool {
+        let sessions = self.sessions.borrow();
+        !sessions.lasting.is_empty() && sessions.lasting.contains(&at)
+    }
+
+    /// Who served this stream is through, or goes on without it. Whether it would have outlived it.
+    pub(super) fn forget_lasting(&self, at: At) -> bool {
+        let mut sessions = self.sessions.borrow_mut();
+        !sessions.lasting.is_empty() && sessions.lasting.remove(&at)
     }
 
     /// The next stream of the peer's; `None`: the session is over.
-    pub(crate) fn poll_accept(&self, cx: &Context<'_>, at: At, direction: Direction) -> Poll<Option<At>> {
-        let next = self.engine.borrow_mut().accept_stream(at.connection, at.stream, direction);
+    pub(crate) fn poll_accept(&self, at: At, direction: Direction) -> Poll<Option<Claim>> {
+        let next = self.take_unclaimed(at, direction);
+        let next = next.or_else(|| self.engine.borrow_mut().accept_stream(at.connection, at.stream, direction));
         match next {
-            Some(stream) => Poll::Ready(Some(At { connection: at.connection, stream })),
+            Some(stream) => Poll::Ready(Some(self.claim(at, stream, Dropped::Accepted(at, direction, stream)))),
             None if self.has_ended(at) => Poll::Ready(None),
-            None => self.wait_session(cx, at, Wants::Incoming),
+            None => Poll::Pending,
         }
+    }
+
+    fn take_unclaimed(&self, at: At, direction: Direction) -> Option<StreamId> {
+        let unclaimed = &mut self.sessions.borrow_mut().unclaimed;
+        if unclaimed.is_empty() {
+            return None;
+        }
+        let streams = unclaimed.get_mut(&(at, direction))?;
+        let first = streams.pop_front();
+        if streams.is_empty() {
+            unclaimed.remove(&(at, direction));
+        }
+        first
     }
 
     /// Opens a stream as soon as the peer allows it; `None`: the session is over.
-    pub(crate) fn poll_open(&self, cx: &Context<'_>, at: At, direction: Direction) -> Poll<Option<At>> {
+    pub(crate) fn poll_open(&self, at: At, direction: Direction) -> Poll<Option<Claim>> {
         let opened = self.engine.borrow_mut().open_stream(at.connection, at.stream, direction);
         match opened {
-            Ok(stream) => Poll::Ready(Some(At { connection: at.connection, stream })),
+            Ok(stream) => {
+                let own = At { connection: at.connection, stream };
+                Poll::Ready(Some(self.claim(at, stream, Dropped::Opened(own))))
+            }
             Err(OpenError::NotOpen) => Poll::Ready(None),
-            Err(OpenError::NoCredit) => self.wait_session(cx, at, Wants::Credit),
+            Err(OpenError::NoCredit) => Poll::Pending,
         }
     }
 
+    fn claim(&self, session: At, stream: StreamId, unclaimed: Dropped) -> Claim {
+        let at = At { connection: session.connection, stream };
+        Claim { at, worker: Arc::clone(&self.shared), unclaimed: Some(unclaimed) }
+    }
+
     /// The next datagram; `None`: the session is over.
-    pub(crate) fn poll_datagram(&self, cx: &Context<'_>, at: At) -> Poll<Option<Bytes>> {
+    pub(crate) fn poll_datagram(&self, at: At) -> Poll<Option<Bytes>> {
         let next = self.engine.borrow_mut().poll_datagram(at.connection, at.stream);
         match next {
             Some(datagram) => Poll::Ready(Some(datagram)),
             None if self.has_ended(at) => Poll::Ready(None),
-            None => self.wait_session(cx, at, Wants::Datagram),
+            None => Poll::Pending,
         }
     }
 
@@ -114,7 +164,7 @@ impl Core {
         let counters = engine.session_counters(at.connection, at.stream).unwrap_or_default();
         let quic = engine.get(at.connection).map(|(_, quic)| quic);
         let (rtt, packets_lost) = quic.map_or((None, 0), |quic| (quic.rtt(), quic.packets_lost()));
-        Poll::Ready(SessionStats { rtt, packets_lost, counters })
+        Poll::Ready(SessionStats { rtt, packets_lost, counters, ..SessionStats::default() })
     }
 
     /// The next bytes of a stream; never [`StreamRead::Pending`].
@@ -152,12 +202,12 @@ impl Core {
     }
 
     /// Waits until the peer stops a stream; `None`: it has ended otherwise.
-    pub(crate) fn poll_stopped(&self, cx: &Context<'_>, at: At) -> Poll<Option<Option<u32>>> {
+    pub(crate) fn poll_stopped(&self, at: At) -> Poll<Option<Option<u32>>> {
         let write = self.engine.borrow_mut().write_stream(at.connection, at.stream, &mut Bytes::new(), false);
         match write {
             StreamWrite::Stopped(code) => Poll::Ready(Some(code)),
             StreamWrite::Gone => Poll::Ready(None),
-            StreamWrite::All | StreamWrite::Blocked => self.wait_session(cx, at, Wants::Stop),
+            StreamWrite::All | StreamWrite::Blocked => Poll::Pending,
         }
     }
 
@@ -222,6 +272,16 @@ impl Core {
         self.wake_sessions(connection);
     }
 
+    /// The worker ends: every session is over.
+    pub(super) fn lose_sessions(&self) {
+        let open: Vec<At> = self.sessions.borrow().open.keys().copied().collect();
+        for at in open {
+            self.settle_session(at, SessionClosed::ConnectionLost("its worker ended".to_owned()));
+        }
+        let waiting = self.waiting.borrow_mut().take();
+        waiting.for_each(Waker::wake);
+    }
+
     fn sessions_of(&self, connection: ConnectionKey) -> Vec<At> {
         let sessions = self.sessions.borrow();
         let own = sessions.open.range(At::connection(connection)..).map(|(at, _)| *at);
@@ -230,7 +290,12 @@ impl Core {
 
     /// A session is over: everyone who waits for something of it finds out.
     fn settle_session(&self, at: At, closed: SessionClosed) {
-        let open = self.sessions.borrow_mut().open.remove(&at);
+        let mut sessions = self.sessions.borrow_mut();
+        for direction in [Direction::Bidirectional, Direction::Unidirectional] {
+            sessions.unclaimed.remove(&(at, direction));
+        }
+        let open = sessions.open.remove(&at);
+        drop(sessions);
         if open.is_some() {
             tracing::debug!(connection = at.connection.to_bits(), stream = %at.stream, %closed, "a session ended");
         }
@@ -238,33 +303,6 @@ impl Core {
             status.end(closed);
         }
         self.wake_sessions(at.connection);
-    }
-
-    /// Wakes whoever waits for something at a session or stream.
-    pub(super) fn wake_session(&self, at: At, wants: Wants) {
-        let wakers = self.sessions.borrow_mut().waiting.remove(&(at, wants));
-        wakers.into_iter().flatten().for_each(Waker::wake);
-    }
-
-    /// Wakes whoever waits at any session of a connection.
-    fn wake_sessions(&self, connection: ConnectionKey) {
-        let first = (At::connection(connection), Wants::Incoming);
-        loop {
-            let next = self.sessions.borrow().waiting.range(first..).next().map(|(key, _)| *key);
-            match next {
-                Some((at, wants)) if at.connection == connection => self.wake_session(at, wants),
-                _ => return,
-            }
-        }
-    }
-
-    fn wait_session<T>(&self, cx: &Context<'_>, at: At, wants: Wants) -> Poll<T> {
-        let mut sessions = self.sessions.borrow_mut();
-        let wakers = sessions.waiting.entry((at, wants)).or_default();
-        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            wakers.push(cx.waker().clone());
-        }
-        Poll::Pending
     }
 
     /// A handle was dropped. Never touches the engine: drops happen anywhere.
@@ -280,8 +318,54 @@ impl Core {
                 Some(Dropped::Send(at)) => self.reset_stream(at, 0),
                 Some(Dropped::Recv(at)) => self.stop_stream(at, 0),
                 Some(Dropped::Session(at)) => self.close_session(at, 0, ""),
+                #[cfg(feature = "websocket")]
+                Some(Dropped::Tunnel { at, ended }) => {
+                    self.unwait(at, Awaits::Room);
+                    if !ended {
+                        self.abort(at, Code::H3_REQUEST_CANCELLED);
+                    }
+                }
+                Some(Dropped::Waiter(ticket)) => self.unwait_at(ticket),
+                Some(Dropped::Accepted(session, direction, stream)) => self.give_back(session, direction, stream),
+                Some(Dropped::Opened(at)) => {
+                    self.reset_stream(at, 0);
+                    self.stop_stream(at, 0);
+                }
                 None => return,
             }
+        }
+    }
+
+    /// A stream waits again to be accepted.
+    fn give_back(&self, session: At, direction: Direction, stream: StreamId) {
+        let mut sessions = self.sessions.borrow_mut();
+        // A session that is over has reset it.
+        if sessions.open.contains_key(&session) {
+            sessions.unclaimed.entry((session, direction)).or_default().push_back(stream);
+            drop(sessions);
+            self.wake_session(session, Wants::Incoming);
+        }
+    }
+}
+
+/// A stream on its way to whoever asked for it. Dropped there, or where nobody waits any more, it goes back.
+pub(crate) struct Claim {
+    at: At,
+    worker: Arc<Shared>,
+    unclaimed: Option<Dropped>,
+}
+
+impl Claim {
+    pub(crate) fn take(mut self) -> At {
+        self.unclaimed = None;
+        self.at
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(dropped) = self.unclaimed.take() {
+            drop_handle(&self.worker, dropped);
         }
     }
 }

@@ -11,3 +11,4 @@ mod leaving;
 mod sessions;
 mod site;
 mod stopping;
+mod websocket;

@@ -155,7 +155,14 @@ fn codes_and_reasons_of_closes_pass_both_ways() {
 #[test]
 fn codes_of_resets_and_stops_pass_both_ways() {
     on_every_event_loop(|event_loop| {
-        let site = Site::start(event_loop, Router::new().webtransport("/echo", echo));
+        let routes = Router::new().webtransport("/echo", echo).webtransport("/stop", async |session: Session| {
+            let (mut send, mut recv) = session.accept_bi().await.unwrap();
+            let code = u32::from_be_bytes(recv.read_chunk().await.unwrap().unwrap()[..].try_into().unwrap());
+            recv.stop(code);
+            let stopped = send.stopped().await;
+            session.close(stopped.flatten().unwrap_or(1), "stopped");
+        });
+        let site = Site::start(event_loop, routes);
         site.browse(async |visit| {
             let session = open(&visit, "/echo").await;
             for code in [0, 255, u32::MAX] {
@@ -165,18 +172,14 @@ fn codes_of_resets_and_stops_pass_both_ways() {
                 assert_eq!(recv.read_chunk().await.unwrap().unwrap(), "x");
                 send.reset(code);
                 assert_eq!(recv.read_chunk().await, Err(StreamError::Reset(Some(code))));
-                // A stop comes back as one, at the next write.
-                let (mut send, mut recv) = session.open_bi().await.unwrap();
-                send.write_all(b"x").await.unwrap();
-                assert_eq!(recv.read_chunk().await.unwrap().unwrap(), "x");
+                // The other side stops what it is sent and tells how it was stopped.
+                let session = open(&visit, "/stop").await;
+                let (mut send, recv) = session.open_bi().await.unwrap();
+                send.write_all(&code.to_be_bytes()).await.unwrap();
+                assert_eq!(send.stopped().await, Some(Some(code)));
                 recv.stop(code);
-                let stopped = async {
-                    while send.write_all(b"y").await.is_ok() {
-                        pause(std::time::Duration::from_millis(1)).await;
-                    }
-                    send.stopped().await
-                };
-                assert_eq!(stopped.await, Some(Some(code)));
+                let told = session.closed().await;
+                assert_eq!((told.code(), told.reason()), (Some(code), "stopped"));
             }
         });
     });
