@@ -23,12 +23,12 @@ export async function visitDemoPage({ openPage, url, screenshot }) {
     await first.bringToFront();
     const text = (selector) => first.evaluate((selected) => document.querySelector(selected).textContent.trim(), selector);
     const seen = [await text("#rtt-median"), await text("#throughput-result"), await text("#clock")];
-    await first.screenshot({ path: screenshot });
+    await first.screenshot({ path: screenshot, fullPage: true });
     // Its hash comes from the page's own server, so that a reload works whatever became of the certificate.
     await connect(first);
     return { verdict: "ok", detail: seen.join("; ") };
   } catch (error) {
-    await first.screenshot({ path: screenshot }).catch(() => {});
+    await first.screenshot({ path: screenshot, fullPage: true }).catch(() => {});
     const status = await first.evaluate(() => document.querySelector("#status")?.outerHTML).catch(() => "no page");
     throw new Error(`${error.message}; the page's status: ${status}`);
   } finally {

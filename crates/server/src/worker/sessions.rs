@@ -296,6 +296,9 @@ impl Core {
         }
         let open = sessions.open.remove(&at);
         drop(sessions);
+        if open.is_some() {
+            tracing::debug!(connection = at.connection.to_bits(), stream = %at.stream, %closed, "a session ended");
+        }
         if let Some(status) = open.and_then(|open| open.status.upgrade()) {
             status.end(closed);
         }
