@@ -36,16 +36,15 @@ fn accepts_that_are_given_up_elsewhere_lose_no_stream() {
             let to = to.clone();
             async move {
                 thread::spawn(move || {
-                    for _ in 0..2000 {
-                        // Asked from another thread it is never there at once; dropped it may be on its way.
-                        assert!(session.accept_uni().now_or_never().is_none());
-                        assert!(session.closed().now_or_never().is_none());
-                    }
+                    // Asked from another thread it is seldom there at once; dropped it may be on its way.
+                    let mut streams: Vec<_> = (0..2000).filter_map(|_| session.accept_uni().now_or_never()).collect();
                     let mut numbers: Vec<u8> = futures_executor::block_on(async {
+                        while streams.len() < 50 {
+                            streams.push(session.accept_uni().await);
+                        }
                         let mut numbers = Vec::new();
-                        while numbers.len() < 50 {
-                            let mut stream = session.accept_uni().await.unwrap();
-                            numbers.extend_from_slice(&stream.read_to_end(10).await.unwrap());
+                        for stream in streams {
+                            numbers.extend_from_slice(&stream.unwrap().read_to_end(10).await.unwrap());
                         }
                         numbers
                     });
