@@ -74,8 +74,8 @@ pub(crate) struct CommonArgs {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "PEM", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Threads, each with a socket and an event loop of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    /// Threads, each with a socket and an event loop of its own; by default one for each core
+    #[arg(long, value_name = "N", default_value_t = cores(), hide_default_value = true, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) workers: u8,
     /// Event loop to run on (see --version for those compiled in)
     #[arg(long, value_name = "NAME", default_value = lorraine::io::default_name())]
@@ -197,6 +197,11 @@ pub(crate) struct BenchArgs {
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The cores this process may use.
+fn cores() -> u8 {
+    std::thread::available_parallelism().map_or(1, |cores| u8::try_from(cores.get()).unwrap_or(u8::MAX))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

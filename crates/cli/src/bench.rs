@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::Outcome;
 use crate::args::BenchArgs;
 use crate::output;
-use cpu::Stopwatch;
+use cpu::{Cpu, Stopwatch};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -53,7 +53,7 @@ struct Tally {
 }
 
 /// Wall time, and the server's CPU time if its process is known.
-type Spent = (Duration, Option<Duration>);
+type Spent = (Duration, Option<Cpu>);
 
 impl Load<'_> {
     async fn requests(&self, connector: &Connector) -> Result<Spent, AnyError> {
@@ -141,13 +141,13 @@ struct Report {
     received: u64,
     sent: u64,
     wall: Duration,
-    cpu: Option<Duration>,
+    cpu: Option<Cpu>,
     p50: Duration,
     p99: Duration,
 }
 
 impl Report {
-    fn new(mut tally: Tally, wall: Duration, cpu: Option<Duration>) -> Self {
+    fn new(mut tally: Tally, wall: Duration, cpu: Option<Cpu>) -> Self {
         tally.latencies.sort_unstable();
         let done = tally.latencies.len();
         let quantile = |hundredths: usize| tally.latencies.get(done * hundredths / 100).copied().unwrap_or_default();
@@ -165,13 +165,18 @@ impl Report {
 
     /// Server CPU per request, microseconds.
     fn cpu_per_request(&self) -> Option<f64> {
-        self.cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.done.max(1) as f64)
+        self.cpu.map(|cpu| cpu.total.as_secs_f64() * 1e6 / self.done.max(1) as f64)
+    }
+
+    /// CPU of the server's busiest thread per request of all, microseconds.
+    fn busiest_per_request(&self) -> Option<f64> {
+        self.cpu.map(|cpu| cpu.busiest.as_secs_f64() * 1e6 / self.done.max(1) as f64)
     }
 
     /// Server CPU per 10^9 bytes of bodies, seconds.
     fn cpu_per_gigabyte(&self) -> Option<f64> {
         let bytes = self.received + self.sent;
-        self.cpu.filter(|_| bytes > 0).map(|cpu| cpu.as_secs_f64() * 1e9 / bytes as f64)
+        self.cpu.filter(|_| bytes > 0).map(|cpu| cpu.total.as_secs_f64() * 1e9 / bytes as f64)
     }
 
     fn json(&self) -> String {
@@ -182,6 +187,7 @@ impl Report {
             "sent": self.sent,
             "seconds": self.wall.as_secs_f64(),
             "cpu_us_per_request": self.cpu_per_request(),
+            "busiest_thread_us_per_request": self.busiest_per_request(),
             "cpu_s_per_gb": self.cpu_per_gigabyte(),
             "p50_us": self.p50.as_micros() as u64,
             "p99_us": self.p99.as_micros() as u64,
@@ -200,8 +206,8 @@ impl Report {
             self.p99.as_micros(),
             (self.received + self.sent) as f64 / seconds / 1e6,
         );
-        if let Some(cpu) = self.cpu_per_request() {
-            text.push_str(&format!("\nserver CPU: {cpu:.2} us a request"));
+        if let (Some(cpu), Some(busiest)) = (self.cpu_per_request(), self.busiest_per_request()) {
+            text.push_str(&format!("\nserver CPU: {cpu:.2} us a request, {busiest:.2} of it on the busiest thread"));
         }
         if let Some(cpu) = self.cpu_per_gigabyte() {
             text.push_str(&format!(", {cpu:.3} s a GB"));

@@ -43,6 +43,15 @@ impl Door {
     }
 }
 
+/// What becomes of a packet that names another worker of the server (RFC 9000 §21.11: that one may know its connection).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// It is left alone.
+    Left,
+    /// It is handled as if it named this one.
+    Taken,
+}
+
 /// The first Initial packet of a datagram, which asks for a connection.
 #[derive(Clone, Copy, Debug)]
 struct Initial<'a> {
@@ -52,11 +61,11 @@ struct Initial<'a> {
 }
 
 impl<P: Protocol> Engine<P> {
-    /// Gives a datagram to its connection, or to the door.
-    pub(crate) fn route(&mut self, meta: &DatagramMeta, bytes: &mut [u8]) {
+    /// Gives a datagram to its connection, or to the door; tells its owner if it is left to another worker.
+    pub(crate) fn route(&mut self, meta: &DatagramMeta, bytes: &mut [u8], stray: Stray) -> Option<Owner> {
         let Some(packet) = Invariants::parse(bytes) else {
             self.counters.dropped_malformed += 1;
-            return;
+            return None;
         };
         if let Some(key) = self.table.find(packet.dcid()) {
             self.deliver(key, meta, bytes);
@@ -64,6 +73,8 @@ impl<P: Protocol> Engine<P> {
             self.handle_stray(meta, bytes);
         } else if is_reflector(meta.from.port()) {
             self.counters.dropped_reflector_port += 1;
+        } else if let (Stray::Left, Some(owner)) = (stray, self.other_owner(&packet)) {
+            return Some(owner);
         } else {
             match packet {
                 Invariants::Short { dcid } => self.answer_with_reset(meta, *dcid, bytes.len()),
@@ -82,6 +93,17 @@ impl<P: Protocol> Engine<P> {
                 }
             }
         }
+        None
+    }
+
+    /// The other worker of this server that a packet names. One that a client made names it by chance; it is then as
+    /// good there as here.
+    fn other_owner(&self, packet: &Invariants<'_>) -> Option<Owner> {
+        let (ours, workers) = (self.config.owner.worker, self.config.workers);
+        if workers <= 1 || matches!(packet, Invariants::Long { version, .. } if *version != VERSION_1) {
+            return None;
+        }
+        self.cids.key().owner(packet.dcid()).filter(|owner| owner.worker != ours && owner.worker < workers)
     }
 
     fn deliver(&mut self, key: ConnectionKey, meta: &DatagramMeta, bytes: &mut [u8]) {
@@ -121,17 +143,12 @@ impl<P: Protocol> Engine<P> {
 
     /// RFC 9000 §10.3.
     fn answer_with_reset(&mut self, meta: &DatagramMeta, dcid: [u8; CID_LEN], len: usize) {
-        let (key, ours) = (self.cids.key(), self.config.owner);
-        let foreign = |owner: Owner| owner.generation == ours.generation && owner.worker != ours.worker;
-        if key.owner(&dcid).is_some_and(foreign) {
-            // RFC 9000 §21.11: another worker of this run may know the connection.
-            self.counters.dropped_unknown_connection += 1;
-        } else if len < stateless::RESET_TRIGGER_MIN {
+        if len < stateless::RESET_TRIGGER_MIN {
             self.counters.dropped_short_unknown += 1;
         } else if self.replies.is_full() || !self.door.resets.take(self.turn.now) {
             self.counters.replies_suppressed += 1;
         } else {
-            let token = key.reset_token(&dcid);
+            let token = self.cids.key().reset_token(&dcid);
             self.replies.push(meta.from, meta.to, |out| stateless::stateless_reset(&token, len, out));
             self.counters.stateless_resets_sent += 1;
         }

@@ -17,7 +17,11 @@
 //! That is 32-bit load, xor, multiply and shift only, so that a classic BPF program can steer packets by it
 //! ([`Steering`]). It hides worker and generation from a passer-by; it is no encryption, and nothing secret may rest
 //! on it: who breaks it learns which of a server's packets went to the same worker (RFC 9000 §5.1 asks not to make
-//! that easy).
+//! that easy), and may choose connection IDs that all lead to one worker. Three words of key in a mix that can be
+//! computed backwards are no match for whoever collects enough IDs; classic BPF can compute nothing better.
+//!
+//! A steering program takes the worker modulo the number of workers. That changes nothing in our own IDs, and makes of
+//! an ID that a client chose for its first packets a hash that is the same each time.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -147,7 +151,7 @@ impl CidKey {
 pub struct Owner {
     /// Index of the worker.
     pub worker: u8,
-    /// Number of the server's run.
+    /// Number of the server's run, or of the worker's, when it was replaced in between.
     pub generation: u8,
 }
 

@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub secret: Secret,
     /// Index of this worker and number of this run, for its connection IDs. Both 0 unless set.
     pub owner: Owner,
+    /// How many workers share the secret: packets that name another of them are left to it. 1 unless set.
+    pub workers: u8,
 }
 
 impl Default for EngineConfig {
@@ -46,6 +48,7 @@ impl Default for EngineConfig {
             max_receive_payload: 65_527,
             secret: Secret::random(),
             owner: Owner { worker: 0, generation: 0 },
+            workers: 1,
         }
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lorraine_proto::{Code, Role};
 
-use crate::accept::Door;
+use crate::accept::{Door, Stray};
 use crate::buffers::Buffers;
-use crate::cid::{CidGenerator, CidKey};
+use crate::cid::{CidGenerator, CidKey, Owner};
 use crate::config::EngineConfig;
 use crate::connection::{Connection, Phase};
 use crate::counters::Counters;
@@ -127,11 +127,29 @@ impl<P: Protocol> Engine<P> {
 
     /// Takes a datagram, and decrypts it in place. All datagrams of a batch should be given before
     /// [`poll_event`](Self::poll_event) is called: fewer acknowledgements and fuller packets come of it.
-    pub fn handle(&mut self, now: Instant, meta: &DatagramMeta, bytes: &mut [u8]) {
+    ///
+    /// Gives the owner when another of the server's [`workers`](EngineConfig::workers) may know the connection. Then
+    /// nothing was done: the datagram is for that worker's [`handle_left`](Self::handle_left), or, if that run of it
+    /// is over, for this engine's, which resets the connection.
+    pub fn handle(&mut self, now: Instant, meta: &DatagramMeta, bytes: &mut [u8]) -> Option<Owner> {
         self.begin_turn(now);
+        let owner = self.route(meta, bytes, Stray::Left);
+        if owner.is_none() {
+            self.count_received(bytes.len());
+        }
+        owner
+    }
+
+    /// Takes a datagram that [`handle`](Self::handle) of some worker left: it is dealt with here, whoever it names.
+    pub fn handle_left(&mut self, now: Instant, meta: &DatagramMeta, bytes: &mut [u8]) {
+        self.begin_turn(now);
+        self.count_received(bytes.len());
+        self.route(meta, bytes, Stray::Taken);
+    }
+
+    fn count_received(&mut self, len: usize) {
         self.counters.datagrams_received += 1;
-        self.counters.bytes_received += bytes.len() as u64;
-        self.route(meta, bytes);
+        self.counters.bytes_received += len as u64;
     }
 
     /// Opens a connection to `peer` from `local`. `server_name` is the host name or the IP address that the

@@ -105,6 +105,7 @@ mod probe;
 mod protocol;
 mod quic;
 mod rate;
+mod relocation;
 mod secrets;
 mod session;
 mod stateless;

@@ -38,6 +38,7 @@ use crate::buffers::{Buffers, Chunk, Datagram};
 use crate::cid::Cid;
 use crate::counters::Counters;
 use crate::probe::PathProbe;
+use crate::relocation::{Pair, Relocation};
 
 /// A connection's transport: streams, datagrams and what is known of the peer.
 pub struct Quic {
@@ -69,6 +70,7 @@ pub struct Quic {
     probe: Option<PathProbe>,
     /// Streams one way of the peer's that it was asked to stop.
     uni_stops: u32,
+    relocation: Relocation,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
 }
@@ -76,8 +78,10 @@ pub struct Quic {
 impl Quic {
     pub(crate) fn new(inner: quiche::Connection<Buffers>) -> Self {
         let side = u64::from(inner.is_server());
+        let home = active_path(&inner).expect("a connection begins with a path");
         Self {
             inner,
+            relocation: Relocation::new(home),
             broken: false,
             next_bidi: side,
             next_uni: UNI | side,
@@ -277,28 +281,41 @@ impl Transport for Quic {
 impl Quic {
     /// Gives it a datagram. On an error quiche has closed the connection.
     pub(crate) fn receive(&mut self, bytes: &mut [u8], from: SocketAddr, to: SocketAddr) -> Result<(), Error> {
-        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.is_of(to, from)) {
+        let path = self.relocation.path((to, from));
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.is_of(path.0, path.1)) {
             probe.is_heard = true;
         }
-        self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop)
+        if !self.relocation.begin(path) {
+            return self.inner.recv(bytes, quiche::RecvInfo { from: path.1, to: path.0 }).map(drop);
+        }
+        let home = self.relocation.path((to, from));
+        let result = self.inner.recv(bytes, quiche::RecvInfo { from: home.1, to: home.0 });
+        // It does not follow what is late or forged.
+        self.relocation.end(active_path(&self.inner), path);
+        result.map(drop)
     }
 
     /// Writes the next packet; `None` when there is nothing to say.
     pub(crate) fn produce(&mut self, out: &mut [u8]) -> Option<Packet> {
         match self.inner.send(out) {
-            Ok((len, info)) => return Some(Packet { len, from: info.from, to: info.to }),
+            Ok((len, info)) => return Some(self.packet(len, &info)),
             Err(Error::Done) => return None,
             // Most often TLS, which has set the reason; otherwise the fault is ours.
             Err(_) => self.close(false, INTERNAL_ERROR, b""),
         }
         match self.inner.send(out) {
-            Ok((len, info)) => Some(Packet { len, from: info.from, to: info.to }),
+            Ok((len, info)) => Some(self.packet(len, &info)),
             Err(error) => {
                 // Some errors leave quiche without the connection ID that its last word would need.
                 self.broken = error != Error::Done;
                 None
             }
         }
+    }
+
+    fn packet(&self, len: usize, info: &quiche::SendInfo) -> Packet {
+        let (from, to) = self.relocation.addresses((info.from, info.to));
+        Packet { len, from, to }
     }
 
     /// The next stream with something to read.
@@ -482,7 +499,14 @@ impl Quic {
                 quiche::PathEvent::New(local, peer) => {
                     self.probe = Some(PathProbe::new(now, local, peer, self.rtt()));
                 }
-                quiche::PathEvent::PeerMigrated(local, peer) => moved = Some((local, peer)),
+                quiche::PathEvent::ReusedSourceConnectionId(_, _, path) => self.relocation.on_rebound(path),
+                quiche::PathEvent::PeerMigrated(local, peer) => {
+                    moved = Some(self.relocation.addresses((local, peer)));
+                    if self.relocation.on_moved((local, peer)) {
+                        // Something must come for the paths to be swapped. Refused only by what is over.
+                        let _ = self.inner.send_ack_eliciting();
+                    }
+                }
                 quiche::PathEvent::Validated(local, peer) | quiche::PathEvent::Closed(local, peer) => {
                     self.probe = self.probe.filter(|probe| !probe.is_of(local, peer));
                 }
@@ -500,6 +524,11 @@ impl Quic {
     pub(crate) fn peer_reset_token(&self) -> Option<[u8; 16]> {
         self.inner.peer_transport_params()?.stateless_reset_token.map(u128::to_be_bytes)
     }
+}
+
+/// The path that quiche sends by.
+fn active_path(inner: &quiche::Connection<Buffers>) -> Option<Pair> {
+    inner.path_stats().find(|path| path.active).map(|path| (path.local_addr, path.peer_addr))
 }
 
 /// A packet that quiche made.

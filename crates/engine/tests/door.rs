@@ -400,20 +400,39 @@ fn a_restarted_server_resets_the_connections_it_lost() {
 }
 
 #[test]
-fn another_workers_connections_are_not_reset() {
-    let config = EngineConfig { secret: Secret::random(), ..EngineConfig::default() };
+fn another_workers_packets_are_left_to_it_and_reset_only_when_it_is_over() {
+    let config = EngineConfig { secret: Secret::random(), workers: 2, ..EngineConfig::default() };
     let key = CidKey::new(&config.secret);
-    let mut packet = vec![0x41; 100];
-    for (owner, answers) in [
-        (Owner { worker: 1, generation: 0 }, 0),
-        (Owner { worker: 0, generation: 0 }, 1),
-        (Owner { worker: 1, generation: 255 }, 1),
-    ] {
-        let mut server = server_engine(config.clone());
-        let cid = CidGenerator::new(key.clone(), owner).generate();
-        packet[1..21].copy_from_slice(cid.as_slice());
-        assert_eq!(poke(&mut server, FROM, &packet).len(), answers, "{owner:?}");
+    let meta = DatagramMeta { from: address(FROM), to: address(SERVER) };
+    let (now, mut server) = (Instant::now(), server_engine(config));
+    let mut packet = |owner: Owner| {
+        let mut packet = vec![0x41; 100];
+        packet[1..21].copy_from_slice(CidGenerator::new(key.clone(), owner).generate().as_slice());
+        let left = server.handle(now, &meta, &mut packet.clone());
+        let answers = packets(&mut server, now).len();
+        server.handle_left(now, &meta, &mut packet);
+        (left, answers, packets(&mut server, now).len())
+    };
+    for owner in [Owner { worker: 1, generation: 0 }, Owner { worker: 1, generation: 255 }] {
+        assert_eq!(packet(owner), (Some(owner), 0, 1));
     }
+    for owner in [Owner { worker: 0, generation: 0 }, Owner { worker: 2, generation: 0 }] {
+        assert_eq!(packet(owner), (None, 1, 1), "{owner:?} is no other worker");
+    }
+}
+
+#[test]
+fn hellos_that_name_another_worker_by_chance_are_left_to_it_too() {
+    let config = EngineConfig { secret: Secret::random(), workers: 2, ..EngineConfig::default() };
+    let owner = Owner { worker: 1, generation: 7 };
+    let dcid = CidGenerator::new(CidKey::new(&config.secret), owner).generate();
+    let meta = DatagramMeta { from: address(FROM), to: address(SERVER) };
+    let mut server = server_engine(config);
+    let mut handle =
+        |version| server.handle(Instant::now(), &meta, &mut long(0xc0, version, dcid.as_slice(), &[2; 8], 1200));
+    assert_eq!(handle(1), Some(owner));
+    // Every worker tells the versions alike.
+    assert_eq!(handle(0x6b33_43cf), None);
 }
 
 #[test]

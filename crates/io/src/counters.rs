@@ -7,7 +7,7 @@ pub struct IoCounters {
     pub received: ReceiveCounters,
     /// What went out.
     pub sent: SendCounters,
-    /// Calls of the system's waiting function.
+    /// Calls of the system's waiting function; of a loop on completions, looks that may have needed none.
     pub polls: u64,
     /// Wake-ups from other threads that were reported; several uses of a waker between two waits are one.
     pub wakes: u64,

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Type};
 use crate::address::canonical;
 use crate::buffers;
 use crate::datagram::SocketId;
+use crate::group::GroupMember;
 
 /// How to bind a UDP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub struct UdpConfig {
     pub send_buffer: usize,
     /// Lets the kernel split what is sent (GSO) and join what is received (GRO) where it can. Default: on.
     pub offload: bool,
+    /// A socket that is bound already, given by [`SocketGroup::member`](crate::SocketGroup::member): of the rest only
+    /// `offload` has an effect then. Default: none.
+    pub member: Option<GroupMember>,
 }
 
 impl UdpConfig {
@@ -39,6 +43,7 @@ impl UdpConfig {
             receive_buffer: BUFFER_BYTES,
             send_buffer: BUFFER_BYTES,
             offload: true,
+            member: None,
         }
     }
 }
@@ -68,6 +73,11 @@ const DUAL_STACK: bool = cfg!(any(target_os = "linux", target_os = "android"));
 /// Binds as configured, under one id: one socket, or one for IPv6 and one for IPv4.
 pub(crate) fn bind(config: &UdpConfig, id: SocketId) -> io::Result<Vec<Socket>> {
     let addr = canonical(config.addr);
+    if let Some(member) = &config.member {
+        let mut sockets = member.duplicate(config)?;
+        sockets.iter_mut().for_each(|socket| socket.id = id);
+        return Ok(sockets);
+    }
     let everywhere = addr.is_ipv6() && addr.ip().is_unspecified();
     let bound = match config.families {
         Families::Both if everywhere => bind_both(config),
@@ -168,16 +178,20 @@ impl Socket {
         #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
         inner.set_reuse_port(config.reuse_port)?;
         inner.bind(&addr.into())?;
-        let state = UdpSocketState::new((&inner).into())?;
-        tune(&inner, config.offload);
         buffers::enlarge(&inner, config.receive_buffer, config.send_buffer);
+        Self::wrap(inner, config.offload, addr.is_ipv4() || !only_v6)
+    }
+
+    fn wrap(inner: socket2::Socket, offload: bool, takes_ipv4: bool) -> io::Result<Self> {
+        let state = UdpSocketState::new((&inner).into())?;
+        tune(&inner, offload);
         let local = inner.local_addr()?.as_socket().ok_or_else(unsupported)?;
         Ok(Self {
-            gso: config.offload && state.max_gso_segments() > 1,
+            gso: offload && state.max_gso_segments() > 1,
             local: canonical(local),
             id: SocketId::default(),
-            is_ipv6: addr.is_ipv6(),
-            takes_ipv4: addr.is_ipv4() || !only_v6,
+            is_ipv6: local.is_ipv6(),
+            takes_ipv4,
             inner,
             state,
             readable: false,
@@ -185,6 +199,18 @@ impl Socket {
             #[cfg(test)]
             faults: Faults::default(),
         })
+    }
+
+    /// Lets others of the same user bind its address from now on.
+    pub(crate) fn share_port(&self) -> io::Result<()> {
+        #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
+        self.inner.set_reuse_port(true)?;
+        Ok(())
+    }
+
+    /// The same socket under another descriptor.
+    pub(crate) fn duplicate(&self, config: &UdpConfig) -> io::Result<Self> {
+        Self::wrap(self.inner.try_clone()?, config.offload, self.takes_ipv4)
     }
 
     pub(crate) fn receive(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {

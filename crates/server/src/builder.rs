@@ -6,15 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
 use http_body::Body;
 use lorraine_engine::{
-    CertificateError, CertificateStore, Certificates, Engine, EngineConfig, Identity, Owner, RetryPolicy, Tls, TlsError,
+    CertificateError, CertificateStore, Certificates, EngineConfig, Identity, RetryPolicy, Tls, TlsError,
 };
-use lorraine_io::{Signal, UdpConfig};
 use lorraine_proto::Config as HttpConfig;
 use tower_service::Service;
 
@@ -22,13 +21,18 @@ use crate::body::RequestBody;
 use crate::log_files::{KeyLogFile, QlogDir};
 use crate::server::{Server, ServerHandle};
 use crate::webtransport::QuicConnection;
-use crate::worker::{Dispatch, RawHandler, Shared, Worker, serve};
+use crate::worker::{Dispatch, RawHandler, serve};
+
+/// Default of [`ServerBuilder::forward_queue`]: as much as a socket's receive buffer.
+const FORWARD_QUEUE: usize = 4 << 20;
 
 /// Settings of a [`Server`].
 pub struct ServerBuilder {
     listen: SocketAddr,
     certificates: Option<Certificates>,
     workers: u8,
+    kernel_steering: bool,
+    forward_queue: usize,
     event_loop: String,
     engine: EngineConfig,
     http: HttpConfig,
@@ -44,7 +48,7 @@ pub struct ServerBuilder {
     runtime: Option<tokio::runtime::Handle>,
 }
 
-type Hangup = Arc<dyn Fn(&ServerHandle) + Send + Sync>;
+pub(crate) type Hangup = Arc<dyn Fn(&ServerHandle) + Send + Sync>;
 
 impl Default for ServerBuilder {
     fn default() -> Self {
@@ -52,6 +56,8 @@ impl Default for ServerBuilder {
             listen: SocketAddr::from(([0u16; 8], 4433)),
             certificates: None,
             workers: 1,
+            kernel_steering: true,
+            forward_queue: FORWARD_QUEUE,
             event_loop: lorraine_io::default_name().to_owned(),
             engine: EngineConfig::default(),
             http: HttpConfig::default(),
@@ -87,11 +93,32 @@ impl ServerBuilder {
 
     /// Threads, each with a socket (SO_REUSEPORT), an event loop and connections of its own. 1 unless set.
     ///
-    /// The kernel spreads clients by address; a client whose address changes may reach another worker, which drops its
-    /// packets until the client gives the connection up.
+    /// A connection stays with its worker when its client's address changes: every packet names the worker, in the
+    /// connection ID. On Linux the kernel reads it and chooses the socket, also for a client's first packets, which it
+    /// spreads by the ID that the client made up. On other systems, and where a joined buffer (GRO) holds packets of
+    /// several connections, a worker hands what is not its own to the owner; which worker gets a new connection is then
+    /// the system's choice, and some give all to one.
+    ///
+    /// A worker that dies of a fault is replaced and its connections are reset; past five of them in a minute the
+    /// server stops.
     #[must_use]
     pub fn workers(mut self, workers: u8) -> Self {
         self.workers = workers.max(1);
+        self
+    }
+
+    /// Whether the kernel is asked to choose the worker by connection ID, where it can (Linux). On unless set.
+    #[must_use]
+    pub fn kernel_steering(mut self, on: bool) -> Self {
+        self.kernel_steering = on;
+        self
+    }
+
+    /// Bytes of datagrams that other workers may have in store for one, until it takes them. 4 MiB unless set; what does
+    /// not fit is lost and counted in [`Forwarding::dropped`](crate::Forwarding::dropped).
+    #[must_use]
+    pub fn forward_queue(mut self, bytes: usize) -> Self {
+        self.forward_queue = bytes;
         self
     }
 
@@ -242,6 +269,8 @@ impl ServerBuilder {
             certificates,
             tls,
             workers: self.workers,
+            kernel_steering: self.kernel_steering,
+            forward_queue: self.forward_queue,
             event_loop: self.event_loop,
             engine: self.engine,
             http: self.http,
@@ -305,119 +334,27 @@ pub(crate) struct Plan {
     pub(crate) listen: SocketAddr,
     pub(crate) certificates: CertificateStore,
     pub(crate) workers: u8,
+    pub(crate) kernel_steering: bool,
+    pub(crate) forward_queue: usize,
     pub(crate) stop_timeout: Duration,
-    tls: Tls,
-    event_loop: String,
-    engine: EngineConfig,
-    http: HttpConfig,
-    qlog: Option<QlogDir>,
-    signals: bool,
-    on_hangup: Option<Hangup>,
-    dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>,
-    raw: Vec<(&'static str, RawHandler)>,
+    pub(crate) tls: Tls,
+    pub(crate) event_loop: String,
+    pub(crate) engine: EngineConfig,
+    pub(crate) http: HttpConfig,
+    pub(crate) qlog: Option<QlogDir>,
+    pub(crate) signals: bool,
+    pub(crate) on_hangup: Option<Hangup>,
+    pub(crate) dispatch: Arc<dyn Fn() -> Dispatch + Send + Sync>,
+    pub(crate) raw: Vec<(&'static str, RawHandler)>,
     #[cfg(feature = "tokio")]
     pub(crate) runtime: Runtime,
-}
-
-/// What a worker says when it listens, or why it cannot.
-type Started = Result<(Arc<Shared>, SocketAddr), StartError>;
-
-impl Plan {
-    /// Runs a worker on this thread until it is stopped.
-    pub(crate) fn run_worker(
-        self,
-        index: u8,
-        handle: &ServerHandle,
-        started: &mpsc::Sender<Started>,
-    ) -> io::Result<()> {
-        #[cfg(feature = "tokio")]
-        let runtime = self.runtime.handle.clone();
-        #[cfg(feature = "tokio")]
-        let _runtime = runtime.enter();
-        let stop_timeout = self.stop_timeout;
-        let hears_signals = self.signals && index == 0;
-        let (mut worker, local_addr) = match self.build_worker(index, handle) {
-            Ok(built) => built,
-            Err(error) => {
-                let _ = started.send(Err(error));
-                return Ok(());
-            }
-        };
-        let shared = Arc::clone(&worker.core().shared);
-        // The starter waits for this; if it is gone, so is the server, and the worker stops by the handle.
-        let _ = started.send(Ok((shared, local_addr)));
-        let mut alarm = Alarm { handle, grace: stop_timeout, armed: true };
-        let mut outcome = worker.run();
-        if outcome.is_ok() && hears_signals {
-            // A second signal is for those who are still serving.
-            let id = worker.core().shared.id;
-            outcome = worker.outlast(|| handle.others_serve(id));
-        }
-        alarm.armed = outcome.is_err();
-        outcome
-    }
-
-    fn build_worker(self, index: u8, handle: &ServerHandle) -> Result<(Worker, SocketAddr), StartError> {
-        let mut event_loop =
-            lorraine_io::open(&self.event_loop).map_err(|error| StartError::EventLoop(error.to_string()))?;
-        let mut udp = UdpConfig::new(self.listen);
-        udp.reuse_port = self.workers > 1;
-        let socket = event_loop.bind(&udp).map_err(StartError::Bind)?;
-        let local_addr = event_loop.local_addr(socket).map_err(StartError::Bind)?;
-        if self.signals && index == 0 {
-            // SIGHUP keeps its usual effect, the end, where nothing else was asked for.
-            let hangup = self.on_hangup.is_some().then_some(Signal::Hangup);
-            let signals: Vec<_> = [Signal::Interrupt, Signal::Terminate].into_iter().chain(hangup).collect();
-            event_loop.watch_signals(&signals).map_err(StartError::Signals)?;
-        }
-        let mut config = self.engine;
-        config.owner = Owner { worker: index, generation: config.owner.generation };
-        let mut engine = Engine::new(config, self.tls, self.http)?;
-        if let Some(qlog) = self.qlog {
-            engine.set_qlog(Some(Box::new(move |trace_id| qlog.create(trace_id))));
-        }
-        let on_signal = on_signal(handle.clone(), self.stop_timeout, self.on_hangup);
-        let dispatch = (self.dispatch)();
-        let mut worker = Worker::new(event_loop, vec![(socket, local_addr)], engine, Some(dispatch), on_signal);
-        worker.set_raw(self.raw);
-        Ok((worker, local_addr))
-    }
-}
-
-/// Stops the server when one of its workers fails or panics: a server that lost a part of its clients says so by
-/// ending, and whoever runs it starts it again.
-struct Alarm<'a> {
-    handle: &'a ServerHandle,
-    grace: Duration,
-    armed: bool,
-}
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            self.handle.stop(self.grace);
-        }
-    }
-}
-
-fn on_signal(handle: ServerHandle, grace: Duration, on_hangup: Option<Hangup>) -> crate::worker::OnSignal {
-    let mut grace = grace;
-    Box::new(move |signal| match signal {
-        // A second signal finds no grace left.
-        Signal::Interrupt | Signal::Terminate => handle.stop(std::mem::take(&mut grace)),
-        Signal::Hangup => {
-            if let Some(on_hangup) = &on_hangup {
-                on_hangup(&handle);
-            }
-        }
-    })
 }
 
 /// The runtime that workers enter.
 #[cfg(feature = "tokio")]
 #[derive(Clone)]
 pub(crate) struct Runtime {
-    handle: tokio::runtime::Handle,
+    pub(crate) handle: tokio::runtime::Handle,
     own: Option<Arc<tokio::runtime::Runtime>>,
 }
 

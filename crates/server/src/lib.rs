@@ -20,15 +20,18 @@ pub mod body;
 mod builder;
 pub mod certificate;
 pub mod client;
+mod crew;
 #[cfg(feature = "files")]
 pub mod files;
 mod log_files;
+mod mailbox;
 mod path;
 mod report;
 mod request;
 pub mod response;
 pub mod router;
 mod server;
+mod supervisor;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 pub mod webtransport;
@@ -46,7 +49,7 @@ pub use files::Files;
 pub use lorraine_engine::{Certificates, EngineConfig, Identity, QUICHE_VERSION, RetryPolicy, Trust};
 pub use lorraine_proto::message::{Protocol, SendFault};
 pub use lorraine_proto::{Code, Config as HttpConfig, RequestError, StreamFault};
-pub use report::WorkerReport;
+pub use report::{Forwarding, WorkerReport};
 pub use request::{ConnectionInfo, Params, Request, RequestExt, RequestInfo};
 #[cfg(feature = "json")]
 pub use response::Json;

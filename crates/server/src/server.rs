@@ -3,15 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use lorraine_engine::{CertificateStore, Certificates};
 
 use crate::builder::{Plan, ServerBuilder, StartError};
+use crate::crew::Crew;
 use crate::report::WorkerReport;
-use crate::worker::{Command, Shared};
+use crate::supervisor::{self, Supervisor};
+use crate::worker::Command;
 
 /// A server that is running.
 ///
@@ -43,24 +45,23 @@ impl Server {
 
     /// Starts the workers, one thread each, and returns when all of them listen.
     pub(crate) fn start(mut plan: Plan) -> Result<Self, StartError> {
+        let group = supervisor::bind(&plan)?;
+        let crew = Crew::new(plan.workers, plan.engine.owner.generation, plan.forward_queue);
         let mut server = Self {
-            handle: ServerHandle { crew: Arc::default(), certificates: plan.certificates.clone() },
-            local_addr: plan.listen,
+            handle: ServerHandle { crew: Arc::clone(&crew), certificates: plan.certificates.clone() },
+            local_addr: group.local_addr(),
             threads: Vec::new(),
             #[cfg(feature = "tokio")]
             runtime: plan.runtime.take_own(),
         };
         for index in 0..plan.workers {
             let (ready, started) = mpsc::channel();
-            let (mine, handle) = (plan.clone(), server.handle.clone());
+            let (plan, group, handle) = (plan.clone(), group.clone(), server.handle.clone());
+            let supervisor = Supervisor { plan, group, handle, crew: Arc::clone(&crew), index };
             let thread = thread::Builder::new().name(format!("lorraine-{index}"));
-            let thread = thread.spawn(move || mine.run_worker(index, &handle, &ready)).map_err(StartError::Thread)?;
+            let thread = thread.spawn(move || supervisor.run(&ready)).map_err(StartError::Thread)?;
             server.threads.push(thread);
-            let (shared, local_addr) = started.recv().map_err(|_| StartError::WorkerDied)??;
-            // Port 0 is chosen once: the other workers share what the first was given.
-            plan.listen = local_addr;
-            server.local_addr = local_addr;
-            server.handle.add(shared);
+            started.recv().map_err(|_| StartError::WorkerDied)??;
         }
         Ok(server)
     }
@@ -77,11 +78,11 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Waits until it has stopped: after [`ServerHandle::stop`], or a signal if it heeds signals, or because a worker
-    /// failed, which stops the others in order.
+    /// Waits until it has stopped: after [`ServerHandle::stop`], or a signal if it heeds signals, or because workers
+    /// died faster than they are replaced, which stops the others in order.
     ///
     /// # Errors
-    /// The first worker that failed: its event loop did, or it panicked.
+    /// What a worker died of that was not replaced.
     pub fn wait(mut self) -> io::Result<()> {
         self.join()
     }
@@ -118,39 +119,22 @@ impl fmt::Debug for Server {
 /// Reaches a running server from any thread. Cheap to clone; holds nothing open.
 #[derive(Clone)]
 pub struct ServerHandle {
-    crew: Arc<Mutex<Crew>>,
+    crew: Arc<Crew>,
     certificates: CertificateStore,
-}
-
-#[derive(Default)]
-struct Crew {
-    workers: Vec<Arc<Shared>>,
-    /// How the server was told to stop, for workers that begin after that.
-    stop: Option<Duration>,
 }
 
 impl ServerHandle {
     /// Stops the server: no new connections, GOAWAY on every old one, requests in flight finish within `grace`, then
     /// everything is closed (RFC 9114 §5.2). Returns at once; called again, the shorter time holds.
     pub fn stop(&self, grace: Duration) {
-        let mut crew = self.crew();
-        crew.stop = Some(crew.stop.map_or(grace, |earlier| earlier.min(grace)));
-        for worker in &crew.workers {
-            worker.send(Command::Stop(grace));
-        }
+        self.crew.stop(grace);
     }
 
     /// The numbers of each worker that still runs. Waits until all of them have answered, a turn of theirs each; not to
     /// be called from a handler, which would wait for its own worker.
     #[must_use]
     pub fn report(&self) -> Vec<WorkerReport> {
-        let workers = self.crew().workers.clone();
-        let (to, reports) = mpsc::sync_channel(workers.len());
-        for worker in &workers {
-            worker.send(Command::Report(to.clone()));
-        }
-        drop(to);
-        reports.into_iter().collect()
+        self.crew.report()
     }
 
     /// Shows these certificates to new connections; those that exist keep theirs.
@@ -158,20 +142,9 @@ impl ServerHandle {
         self.certificates.replace(certificates);
     }
 
-    /// Whether a worker other than this one has not ended yet.
-    pub(crate) fn others_serve(&self, id: usize) -> bool {
-        self.crew().workers.iter().any(|worker| worker.id != id && !worker.has_ended())
-    }
-
-    fn add(&self, worker: Arc<Shared>) {
-        let mut crew = self.crew();
-        if let Some(grace) = crew.stop {
-            worker.send(Command::Stop(grace));
-        }
-        crew.workers.push(worker);
-    }
-
-    fn crew(&self) -> MutexGuard<'_, Crew> {
-        self.crew.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has a worker panic: for tests of what becomes of it.
+    #[doc(hidden)]
+    pub fn crash(&self, worker: u8) {
+        self.crew.send(worker, Command::Crash);
     }
 }

@@ -1,13 +1,25 @@
 //! CPU time of another process, to the nanosecond where the kernel keeps it (Linux `schedstat`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Stopwatch {
     started: Instant,
-    process: Option<(u32, Duration)>,
+    process: Option<(u32, Threads)>,
+}
+
+/// What each thread has spent, by its number.
+type Threads = BTreeMap<String, Duration>;
+
+/// What a process spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cpu {
+    /// All of its threads.
+    pub(crate) total: Duration,
+    /// The one that spent most: what it can do at most is what the server can do with clients spread as they were.
+    pub(crate) busiest: Duration,
 }
 
 impl Stopwatch {
@@ -18,22 +30,44 @@ impl Stopwatch {
     }
 
     /// Wall time since the start, and the CPU time the process spent.
-    pub(crate) fn stop(self) -> io::Result<(Duration, Option<Duration>)> {
+    pub(crate) fn stop(self) -> io::Result<(Duration, Option<Cpu>)> {
         let wall = self.started.elapsed();
-        let spent = self.process.map(|(pid, before)| Ok::<_, io::Error>(cpu_time(pid)?.saturating_sub(before)));
+        let spent = self.process.map(|(pid, before)| Ok::<_, io::Error>(spent(&before, &cpu_time(pid)?)));
         Ok((wall, spent.transpose()?))
     }
 }
 
-/// What all threads of the process that live now have spent.
-fn cpu_time(pid: u32) -> io::Result<Duration> {
+fn spent(before: &Threads, after: &Threads) -> Cpu {
+    let each =
+        || after.iter().map(|(thread, time)| time.saturating_sub(before.get(thread).copied().unwrap_or_default()));
+    Cpu { total: each().sum(), busiest: each().max().unwrap_or_default() }
+}
+
+/// What the threads of the process that live now have spent.
+fn cpu_time(pid: u32) -> io::Result<Threads> {
     let tasks = format!("/proc/{pid}/task");
     let explain = |error| io::Error::other(format!("cannot read the CPU time of process {pid}: {error}"));
-    let mut total = Duration::ZERO;
+    let mut threads = Threads::new();
     for task in fs::read_dir(&tasks).map_err(explain)? {
-        let text = fs::read_to_string(task.map_err(explain)?.path().join(Path::new("schedstat"))).map_err(explain)?;
+        let task = task.map_err(explain)?;
+        let text = fs::read_to_string(task.path().join("schedstat")).map_err(explain)?;
         let nanoseconds = text.split_ascii_whitespace().next().and_then(|first| first.parse().ok());
-        total += Duration::from_nanos(nanoseconds.ok_or_else(|| io::Error::other("schedstat is not as expected"))?);
+        let nanoseconds = nanoseconds.ok_or_else(|| io::Error::other("schedstat is not as expected"))?;
+        threads.insert(task.file_name().to_string_lossy().into_owned(), Duration::from_nanos(nanoseconds));
     }
-    Ok(total)
+    Ok(threads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_began_or_ended_meanwhile_are_counted_by_what_is_known() {
+        let threads = |list: &[(&str, u64)]| {
+            list.iter().map(|(thread, millis)| ((*thread).to_owned(), Duration::from_millis(*millis))).collect()
+        };
+        let cpu = spent(&threads(&[("1", 10), ("2", 50), ("3", 9)]), &threads(&[("1", 30), ("2", 55), ("4", 7)]));
+        assert_eq!(cpu, Cpu { total: Duration::from_millis(32), busiest: Duration::from_millis(20) });
+    }
 }

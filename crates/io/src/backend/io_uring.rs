@@ -117,6 +117,7 @@ impl Uring {
         self.counters.polls += 1;
         match self.ring.enter(timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.counters.interrupted += 1,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             other => other?,
         }
         self.collect();
@@ -126,7 +127,7 @@ impl Uring {
     /// Submits what is queued, and what follows from it, as far as that takes no waiting.
     fn submit(&mut self) {
         while self.ring.has_submissions() {
-            // The next wait meets the same error, and reports it.
+            // If the reason lasts, the next wait meets it too, and reports it.
             if self.ring.enter(Some(Duration::ZERO)).is_err() {
                 return;
             }

@@ -7,6 +7,7 @@ mod core;
 mod exchange;
 mod executor;
 mod informer;
+mod post;
 mod remote;
 mod sessions;
 mod shared;
@@ -37,6 +38,7 @@ pub(crate) use self::core::{At, Awaits, Core, Entered};
 pub(crate) use exchange::{send_body, serve};
 pub(crate) use executor::Task;
 pub(crate) use informer::Informer;
+pub(crate) use post::Post;
 pub(crate) use remote::{Asking, tell};
 pub(crate) use sessions::{Claim, Dropped, drop_handle};
 pub(crate) use shared::{Command, Shared};
@@ -80,7 +82,10 @@ pub(crate) struct Worker {
     exchanges: BTreeMap<At, usize>,
     connections: BTreeMap<ConnectionKey, ConnectionInfo>,
     stopping: Option<Stopping>,
+    /// What was asked, the last first.
     commands: Vec<Command>,
+    /// The other workers of a server; clients have none.
+    post: Option<Post>,
 }
 
 impl Worker {
@@ -108,11 +113,17 @@ impl Worker {
             connections: BTreeMap::new(),
             stopping: None,
             commands: Vec::new(),
+            post: None,
         }
     }
 
     pub(crate) fn set_raw(&mut self, raw: Vec<(&'static str, RawHandler)>) {
         self.raw = raw;
+    }
+
+    /// Lets it hand datagrams to other workers, and take theirs.
+    pub(crate) fn set_post(&mut self, post: Post) {
+        self.post = Some(post);
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
@@ -162,7 +173,7 @@ impl Worker {
         if let Some(signal) = wakeup.signal {
             (self.on_signal)(signal);
         }
-        let received = if wakeup.readable { self.receive(now) } else { 0 };
+        let received = self.receive(now, wakeup.readable);
         self.core.engine.borrow_mut().handle_timeout(now);
         self.run_commands();
         self.tell_events();
@@ -183,15 +194,17 @@ impl Worker {
         [engine.poll_timeout(), stop, self.core.next_release(), latest].into_iter().flatten().min()
     }
 
-    fn receive(&mut self, now: Instant) -> usize {
+    fn receive(&mut self, now: Instant, readable: bool) -> usize {
         let mut engine = self.core.engine.borrow_mut();
-        let mut count = 0;
-        for _ in 0..BUFFERS_PER_TURN {
+        let mut count = self.post.as_mut().map_or(0, |post| post.collect(now, &mut engine));
+        for _ in 0..if readable { BUFFERS_PER_TURN } else { 0 } {
             let Some(mut received) = self.event_loop.receive() else { break };
             let meta = DatagramMeta { from: received.from, to: received.to };
             for datagram in received.segments() {
-                engine.handle(now, &meta, datagram);
                 count += 1;
+                if let (Some(owner), Some(post)) = (engine.handle(now, &meta, datagram), &mut self.post) {
+                    post.hand_on(owner, (now, &meta), datagram, &mut engine);
+                }
             }
         }
         drop(engine);
@@ -203,9 +216,10 @@ impl Worker {
     }
 
     fn run_commands(&mut self) {
-        let mut commands = std::mem::take(&mut self.commands);
-        self.core.shared.take_commands(&mut commands);
-        for command in commands.drain(..) {
+        self.core.shared.take_commands(&mut self.commands);
+        self.commands.reverse();
+        // Those that a panic keeps from being run are found by `drop`.
+        while let Some(command) = self.commands.pop() {
             match command {
                 Command::Poll(errand) => errand.run(&self.core),
                 Command::Run(f) => f(&self.core),
@@ -221,14 +235,18 @@ impl Worker {
                     let _ = to.try_send(self.report());
                 }
                 Command::Stop(grace) => self.stop(grace),
+                Command::Crash => panic!("asked to"),
             }
         }
-        self.commands = commands;
     }
 
     fn report(&self) -> WorkerReport {
         let engine = self.core.engine.borrow();
+        let post = self.post.as_ref();
         WorkerReport {
+            worker: post.map_or(0, Post::index),
+            replaced: post.map_or(0, Post::replaced),
+            forwarding: post.map(Post::forwarding).unwrap_or_default(),
             population: engine.population(),
             connections: engine.counters(),
             io: self.event_loop.counters(),
@@ -414,8 +432,10 @@ impl Drop for Worker {
         self.executor.clear();
         self.core.lose_sessions();
         self.core.wake_all();
+        let mut commands = std::mem::take(&mut self.commands);
         self.core.shared.take_commands(&mut self.commands);
-        for command in self.commands.drain(..) {
+        commands.append(&mut self.commands);
+        for command in commands {
             if let Command::Poll(errand) = command {
                 errand.give_up();
             }

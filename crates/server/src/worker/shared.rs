@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Report(SyncSender<WorkerReport>),
     /// Finish what is being served, at most this long, then end.
     Stop(Duration),
+    /// Panic, so that tests see what becomes of it.
+    Crash,
 }
 
 /// One for each worker; lives as long as anyone knows the worker.

@@ -72,7 +72,8 @@ impl Stopping {
 }
 
 impl Worker {
-    /// Turns on after its own end, for the signals it hears, while others have not come to theirs.
+    /// Turns on after its own end while others have not come to theirs: for the signals it hears, and for clients that
+    /// knock here and are to be refused.
     pub(crate) fn outlast(&mut self, others: impl Fn() -> bool) -> io::Result<()> {
         let _entered = self.enter();
         while others() {

@@ -13,3 +13,4 @@ mod sessions;
 mod site;
 mod stopping;
 mod websocket;
+mod workers;

@@ -19,8 +19,8 @@ use http_body::{Body, Frame};
 use lorraine::certificate::certificate_sha256;
 use lorraine::client::{Connection, Connector, Interim, ResponseBody};
 use lorraine::{
-    BodyError, Certificates, Client, ClientError, Identity, RequestBody, Router, Server, ServerBuilder, Trust,
-    WorkerReport,
+    BodyError, Certificates, Client, ClientError, EngineConfig, Identity, RequestBody, Router, Server, ServerBuilder,
+    Trust, WorkerReport,
 };
 use lorraine_testkit::Certificate;
 use tower_service::Service;
@@ -79,8 +79,13 @@ impl Site {
     }
 
     pub(crate) fn client(&self) -> Client {
+        self.client_with(EngineConfig::default())
+    }
+
+    pub(crate) fn client_with(&self, engine: EngineConfig) -> Client {
         let hash = *certificate_sha256(&self.certificate.cert).unwrap().as_bytes();
-        Client::builder().event_loop(self.event_loop).trust(Trust::Pinned(vec![hash])).build().unwrap()
+        let builder = Client::builder().event_loop(self.event_loop).engine(engine);
+        builder.trust(Trust::Pinned(vec![hash])).build().unwrap()
     }
 
     /// Runs `test` with a connection.

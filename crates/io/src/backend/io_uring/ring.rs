@@ -89,7 +89,7 @@ impl Ring {
         if lacking.is_empty() { Ok(()) } else { Err(unsupported(&format!("the kernel lacks {}", lacking.join(", ")))) }
     }
 
-    /// The operations on descriptors and memory of its own that a caller needs to know nothing about.
+    /// Queues the watching of a descriptor: for room once, for something to read again and again.
     pub(super) fn watch(&mut self, fd: BorrowedFd<'_>, operation: Operation) -> io::Result<()> {
         let (interest, multi) = match operation {
             Operation::Room(_) => (libc::POLLOUT, false),
@@ -119,10 +119,12 @@ impl Ring {
         Ok(())
     }
 
+    /// Operations wait for the next [`enter`](Self::enter).
     pub(super) fn has_submissions(&mut self) -> bool {
         !self.uring.submission().is_empty()
     }
 
+    /// Completions wait to be taken.
     pub(super) fn has_completions(&mut self) -> bool {
         !self.uring.completion().is_empty()
     }
@@ -130,6 +132,9 @@ impl Ring {
     /// Submits what was queued, and waits for a completion until the time is over; `None` waits without end.
     ///
     /// Without anything to do and to wait for there is no system call.
+    ///
+    /// # Errors
+    /// `Interrupted` by a signal, `WouldBlock` where the kernel has no memory for the moment: nothing is lost, call again.
     pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let queue = self.uring.submission();
         let (is_idle, overflowed) = (queue.is_empty() && !queue.taskrun(), queue.cq_overflow());
