@@ -3,14 +3,15 @@
 mod code;
 mod streams;
 
-use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use quinn::{TransportConfig, VarInt};
+use quinn::{Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
+use socket2::{Domain, Socket, Type};
 use url::Url;
 use wtransport::endpoint::{ConnectOptions, endpoint_side};
 use wtransport::tls::Sha256Digest;
@@ -34,7 +35,7 @@ pub enum Client {
     /// wtransport's.
     Wtransport(wtransport::Endpoint<endpoint_side::Client>),
     /// web-transport-quinn's.
-    WebTransportQuinn(web_transport_quinn::Client, quinn::Endpoint),
+    WebTransportQuinn(web_transport_quinn::Client, Endpoint),
 }
 
 impl Client {
@@ -43,12 +44,13 @@ impl Client {
     /// # Errors
     /// When no socket can be had.
     pub fn new(stack: Stack, hash: [u8; 32]) -> Result<Self, Fault> {
-        let config = wtransport_config(hash);
+        let socket = bind()?;
+        let config = wtransport_config(hash, socket.try_clone()?);
         Ok(match stack {
             Stack::Wtransport => Self::Wtransport(wtransport::Endpoint::client(config)?),
             Stack::WebTransportQuinn => {
                 // Its builder shows no endpoint and takes no transport settings; the other's settings serve it as well.
-                let endpoint = quinn::Endpoint::client((Ipv6Addr::UNSPECIFIED, 0).into())?;
+                let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
                 let client = web_transport_quinn::Client::new(endpoint.clone(), config.quic_config().clone());
                 Self::WebTransportQuinn(client, endpoint)
             }
@@ -301,8 +303,18 @@ impl Session {
     }
 }
 
-fn wtransport_config(hash: [u8; 32]) -> wtransport::ClientConfig {
-    let trusting = wtransport::ClientConfig::builder().with_bind_default();
+/// A socket with room for what a thousand sessions may be sent at once.
+fn bind() -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
+    Ok(socket.into())
+}
+
+fn wtransport_config(hash: [u8; 32], socket: UdpSocket) -> wtransport::ClientConfig {
+    let trusting = wtransport::ClientConfig::builder().with_bind_socket(socket);
     let mut config = trusting.with_server_certificate_hashes([Sha256Digest::new(hash)]).build();
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()));
@@ -318,6 +330,7 @@ fn string_list(protocols: &[&str]) -> String {
     protocols.iter().map(|protocol| format!("\"{protocol}\"")).collect::<Vec<_>>().join(", ")
 }
 
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 const H3_NO_ERROR: u32 = 0x100;
 /// Idle connections must outlive a slow load on a busy machine.
 const IDLE_MILLISECONDS: u32 = 60_000;
