@@ -144,9 +144,8 @@ def main() -> int:
     parser.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
     parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release" / "lorraine", help="the program")
     parser.add_argument("--arg", action="append", default=[], help="one more argument for the program")
-    parser.add_argument(
-        "--aioquic", action="store_true", help="try the WebTransport suites on aioquic's server instead: is it the suite or Lorraine?"
-    )
+    help_aioquic = "try the WebTransport suites on aioquic's server instead: is it the suite or Lorraine?"
+    parser.add_argument("--aioquic", action="store_true", help=help_aioquic)
     arguments = parser.parse_args()
     unknown = [name for name in arguments.suite if name not in SUITES]
     if unknown:

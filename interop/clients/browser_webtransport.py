@@ -37,7 +37,9 @@ class Browser:
         return ["node", str(FOLDER / self.suite), "--browser", program, *more]
 
 
-CHROMIUM = Browser("chromium-webtransport.mjs", "CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), "browser")
+CHROMIUM = Browser(
+    "chromium-webtransport.mjs", "CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), "browser"
+)
 FIREFOX = Browser("firefox-webtransport.mjs", "FIREFOX", ("firefox-esr", "firefox"), "firefox")
 
 
@@ -89,5 +91,5 @@ async def saw_close(server: Server) -> None:
     deadline = asyncio.get_running_loop().time() + LOG_SECONDS
     while not any("7777" in line and "enough of it" in line for line in server.log().splitlines()):
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError("no line of the log has the code and the reason with which the browser closed a session")
+            raise AssertionError("the log does not show the code and reason with which the browser closed a session")
         await asyncio.sleep(0.05)
