@@ -70,6 +70,9 @@ pub enum ConnectionFault {
     /// draft-ietf-webtrans-http3-16 §4: a session is named by the request stream that opened it.
     #[error("a stream of a session names a session ID that is no request")]
     SessionId,
+    /// RFC 9297 §2.1.1.
+    #[error("the peer allows HTTP datagrams, and its transport takes none")]
+    DatagramsUnsupported,
     /// RFC 9297 §2.1.
     #[error("an HTTP datagram does not begin with a quarter stream ID")]
     DatagramHead,
@@ -94,7 +97,10 @@ impl ConnectionFault {
         match self {
             Self::MissingSettings(_) => Code::H3_MISSING_SETTINGS,
             Self::SecondSettings | Self::FrameUnexpected { .. } => Code::H3_FRAME_UNEXPECTED,
-            Self::SettingForbidden(_) | Self::SettingRepeated(_) | Self::SettingValue(_) => Code::H3_SETTINGS_ERROR,
+            Self::SettingForbidden(_)
+            | Self::SettingRepeated(_)
+            | Self::SettingValue(_)
+            | Self::DatagramsUnsupported => Code::H3_SETTINGS_ERROR,
             Self::SecondCriticalStream(_) | Self::StreamForbidden => Code::H3_STREAM_CREATION_ERROR,
             Self::CriticalStreamClosed(_) => Code::H3_CLOSED_CRITICAL_STREAM,
             Self::FrameLength(_) | Self::FrameCut | Self::SettingsCut | Self::SignalMisplaced => Code::H3_FRAME_ERROR,

@@ -207,6 +207,10 @@ impl Connection {
         settings: crate::settings::Settings,
         t: &mut impl Transport,
     ) -> Result<(), ConnectionFault> {
+        // RFC 9297 §2.1.1: not without the transport parameter of RFC 9221, by which the transport knows the peer's limit.
+        if settings.h3_datagram && self.config.datagrams && t.max_datagram_len().is_none() {
+            return Err(ConnectionFault::DatagramsUnsupported);
+        }
         self.encoder.set_peer_limits(settings.qpack_max_table_capacity, settings.qpack_blocked_streams)?;
         self.peer_settings = Some(settings);
         self.events.push_back(Event::Settings(settings));

@@ -162,3 +162,11 @@ fn session_is_not_opened_by_a_request_of_another_kind() {
     peer.send(4, &headers(CONNECT));
     peer.expect_request(4);
 }
+
+#[test]
+fn datagrams_of_http_need_those_of_the_transport() {
+    let settings = crate::common::frames::settings(BROWSER);
+    let mut peer = Script::new(Role::Server, config(), crate::common::wire::Rules::default());
+    peer.send(2, &[&[0x00], &settings[..]].concat());
+    assert_eq!((peer.fault().code(), peer.fault()), (Code::H3_SETTINGS_ERROR, ConnectionFault::DatagramsUnsupported));
+}
