@@ -36,7 +36,9 @@ async fn main() -> Result<ExitCode, Fault> {
         return Err(format!("there is no case {unknown}").into());
     }
     let mut failed = 0;
-    for (name, case) in CASES.iter().filter(|(name, _)| args.cases.is_empty() || args.cases.iter().any(|only| only == name)) {
+    for (name, case) in
+        CASES.iter().filter(|(name, _)| args.cases.is_empty() || args.cases.iter().any(|only| only == name))
+    {
         if args.list {
             println!("{name}");
             continue;

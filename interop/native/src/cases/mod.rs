@@ -38,12 +38,7 @@ impl Visit {
         self.open_with(path, &[], &[]).await
     }
 
-    async fn open_with(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        protocols: &[&str],
-    ) -> Result<Session, NotOpened> {
+    async fn open_with(&self, path: &str, headers: &[(&str, &str)], protocols: &[&str]) -> Result<Session, NotOpened> {
         let url = format!("{}{path}", self.base);
         self.client.connect(&Request { url: &url, headers, protocols }).await
     }

@@ -23,7 +23,8 @@ mod tests {
 
     #[test]
     fn codes_have_the_place_that_the_draft_gives() {
-        let known = [(0, FIRST), (29, 0x52e4_a40f_a8f8), (30, 0x52e4_a40f_a8fa), (255, 0x52e4_a40f_a9e2), (u32::MAX, LAST)];
+        let known =
+            [(0, FIRST), (29, 0x52e4_a40f_a8f8), (30, 0x52e4_a40f_a8fa), (255, 0x52e4_a40f_a9e2), (u32::MAX, LAST)];
         for (code, wire) in known {
             assert_eq!((to_wire(code), from_wire(wire)), (wire, Some(code)));
         }

@@ -89,7 +89,8 @@ impl Client {
                 connected.map(Session::Wtransport).map_err(|error| NotOpened::from_wtransport(&error))
             }
             Self::WebTransportQuinn(client, _) => {
-                let request = request.for_web_transport_quinn().map_err(|error| NotOpened::Failed(error.to_string()))?;
+                let request =
+                    request.for_web_transport_quinn().map_err(|error| NotOpened::Failed(error.to_string()))?;
                 let connected = client.connect(request).await;
                 connected.map(Session::WebTransportQuinn).map_err(|error| NotOpened::from_web_transport_quinn(&error))
             }
