@@ -106,7 +106,7 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "webtransport-load": ("demo", site, with_webtransport_load),
 }
 # More arguments of some.
-MORE = {"chromium-webtransport": WITH_PAGE, "firefox-webtransport": WITH_PAGE}
+MORE = {"chromium-webtransport": WITH_PAGE, "firefox-webtransport": WITH_PAGE, "aioquic-webtransport": ["-vv"]}
 
 
 async def run_suite(name: str, arguments: argparse.Namespace) -> Report:

@@ -44,7 +44,9 @@ impl Server {
     }
 
     /// Starts the workers, one thread each, and returns when all of them listen.
-    pub(crate) fn start(mut plan: Plan) -> Result<Self, StartError> {
+    pub(crate) fn start(plan: Plan) -> Result<Self, StartError> {
+        #[cfg(feature = "tokio")]
+        let mut plan = plan;
         let group = supervisor::bind(&plan)?;
         let crew = Crew::new(plan.workers, plan.engine.owner.generation, plan.forward_queue);
         let mut server = Self {
