@@ -264,6 +264,10 @@ impl Transport for Quic {
         self.inner.dgram_send_buf(datagram).map_err(|_| DatagramError::Unsupported)
     }
 
+    fn purge_datagrams(&mut self, prefix: &[u8]) {
+        self.inner.dgram_purge_outgoing(|datagram| datagram.starts_with(prefix));
+    }
+
     fn max_datagram_len(&self) -> Option<usize> {
         self.inner.dgram_max_writable_len()
     }

@@ -157,6 +157,15 @@ impl Engine<Http> {
         .unwrap_or(Err(DatagramError::Gone))
     }
 
+    /// Drops the datagrams that wait to leave; see [`Connection::purge_datagrams`].
+    pub fn purge_datagrams(&mut self, key: ConnectionKey, session: StreamId) {
+        self.with(key, |http, quic| match http {
+            Http::Three(connection) => connection.purge_datagrams(session, quic),
+            Http::Nine(_) => {}
+            Http::Raw(_) => quic.purge_datagrams(&[]),
+        });
+    }
+
     /// The next HTTP datagram; see [`Connection::poll_datagram`].
     pub fn poll_datagram(&mut self, key: ConnectionKey, session: StreamId) -> Option<Bytes> {
         self.with(key, |http, _| match http {

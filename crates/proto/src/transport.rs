@@ -62,6 +62,9 @@ pub trait Transport {
     /// [`DatagramError`]; nothing was queued.
     fn send_datagram(&mut self, prefix: &[u8], payload: &[u8]) -> Result<(), DatagramError>;
 
+    /// Drops the datagrams that wait to leave and begin with `prefix`.
+    fn purge_datagrams(&mut self, prefix: &[u8]);
+
     /// The longest DATAGRAM frame's payload now, bytes; `None` while either side does not take them.
     fn max_datagram_len(&self) -> Option<usize>;
 

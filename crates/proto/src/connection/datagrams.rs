@@ -62,6 +62,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Drops the datagrams of a request or session that wait to leave: they are worth nothing any more.
+    pub fn purge_datagrams(&mut self, session: StreamId, t: &mut impl Transport) {
+        let (prefix, len) = datagram::encode_prefix(session);
+        t.purge_datagrams(&prefix[..len]);
+    }
+
     /// The next HTTP datagram of a request or session. `None`: none now, [`Event::Datagram`] tells when.
     pub fn poll_datagram(&mut self, session: StreamId) -> Option<Bytes> {
         self.tunnels.get_mut(&session)?.datagrams.pop()

@@ -406,6 +406,10 @@ impl Transport for Wire {
         Ok(())
     }
 
+    fn purge_datagrams(&mut self, prefix: &[u8]) {
+        self.datagrams.retain(|datagram| !datagram.starts_with(prefix));
+    }
+
     fn max_datagram_len(&self) -> Option<usize> {
         self.rules.max_datagram_len
     }

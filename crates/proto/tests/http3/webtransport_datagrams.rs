@@ -57,6 +57,17 @@ fn datagrams_of_several_requests_are_kept_apart() {
 }
 
 #[test]
+fn purging_drops_what_waits_of_one_session_alone() {
+    let mut peer = session();
+    open(&mut peer, 4);
+    for (stream, payload) in [(0, b"a"), (4, b"b"), (0, b"c")] {
+        assert_eq!(peer.conn.send_datagram(id(stream), payload, &mut peer.wire), Ok(()));
+    }
+    peer.conn.purge_datagrams(id(0), &mut peer.wire);
+    assert_eq!(Vec::from(std::mem::take(&mut peer.wire.datagrams)), [&b"\x01b"[..]]);
+}
+
+#[test]
 fn datagrams_pass_up_to_what_the_transport_takes() {
     let mut peer = session();
     let max = peer.conn.max_datagram_len(id(0), &peer.wire).unwrap();

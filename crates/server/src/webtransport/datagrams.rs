@@ -60,6 +60,14 @@ impl Datagrams {
         Ok(())
     }
 
+    /// Drops those that were sent and have not left yet: what they say is out of date.
+    pub fn purge(&self) {
+        let inner = &self.session.inner;
+        let at = inner.at;
+        inner.outbox.take();
+        tell(&inner.worker, move |core| core.purge_datagrams(at));
+    }
+
     /// The next datagram.
     ///
     /// # Errors

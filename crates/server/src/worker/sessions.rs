@@ -201,6 +201,10 @@ impl Core {
         self.engine.borrow_mut().send_datagram(at.connection, at.stream, payload)
     }
 
+    pub(crate) fn purge_datagrams(&self, at: At) {
+        self.engine.borrow_mut().purge_datagrams(at.connection, at.stream);
+    }
+
     pub(crate) fn max_datagram_len(&self, at: At) -> Option<usize> {
         self.engine.borrow().max_datagram_len(at.connection, at.stream)
     }

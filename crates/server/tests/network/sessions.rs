@@ -389,3 +389,33 @@ fn handlers_hear_of_connections_that_are_gone_and_panics_close_their_session() {
         }
     });
 }
+
+#[test]
+fn datagrams_offered_without_end_neither_grow_memory_nor_starve_requests() {
+    const OFFERED: usize = 200_000;
+    const GROWTH: u64 = 32 << 20;
+    on_every_event_loop(|event_loop| {
+        let routes = Router::new()
+            .get("/", async |_| "still here")
+            .webtransport("/sink", async |session: Session| drop(session.closed().await));
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit| {
+            let session = open(&visit, "/sink").await;
+            let datagrams = session.datagrams();
+            let before = lorraine_testkit::resident_bytes();
+            let mut answered = 0;
+            for n in 0..OFFERED {
+                datagrams.send(Bytes::from_static(&[7; 1000])).unwrap();
+                if n % (OFFERED / 50) == 0 {
+                    assert_eq!(visit.get("/").await.text(), "still here");
+                    answered += 1;
+                }
+            }
+            assert_eq!(answered, 50);
+            if let (Some(before), Some(after)) = (before, lorraine_testkit::resident_bytes()) {
+                assert!(after < before + GROWTH, "{before} bytes grew to {after}");
+            }
+            datagrams.purge();
+        });
+    });
+}
