@@ -30,7 +30,8 @@ def measure(args: argparse.Namespace, workers: int) -> dict[str, float]:
     command = [args.program, "demo", "--listen", "127.0.0.1:0", "--workers", str(workers), "--stop-timeout", "0"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as server:
         try:
-            ready = READY.search(server.stdout.readline())
+            # Reads no further: what else it says fits into the pipe.
+            ready = next(filter(None, map(READY.search, server.stdout)), None)
             if ready is None:
                 sys.exit(f"{args.program} does not start")
             load = [args.program, "bench", f"https://127.0.0.1:{ready[1]}{args.path}", "--json"]
