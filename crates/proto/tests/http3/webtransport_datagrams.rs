@@ -4,10 +4,11 @@ use bytes::Bytes;
 use lorraine_proto::{Code, ConnectionFault, DatagramError, Event, Role, StreamFault};
 
 use crate::common::frames::{self, Lines, data, headers};
-use crate::common::script::{Script, id};
+use crate::common::script::{Script, id, response};
 use crate::common::webtransport::{
     BROWSER, CONNECT, DATAGRAM_MAX, accept, capsule, config, open, rules, server, session,
 };
+use crate::common::wire::Rules;
 
 const ECHO: Lines<'static> = &[
     (":method", "CONNECT"),
@@ -168,7 +169,7 @@ fn session_is_not_opened_by_a_request_of_another_kind() {
     let mut peer = server();
     peer.send(0, &headers(frames::POST));
     peer.expect_request(0);
-    let response = crate::common::script::response(200, &[]);
+    let response = response(200, &[]);
     assert!(peer.conn.accept_session(id(0), &response, &mut peer.wire).is_err());
     peer.send(4, &headers(CONNECT));
     peer.expect_request(4);
@@ -176,8 +177,8 @@ fn session_is_not_opened_by_a_request_of_another_kind() {
 
 #[test]
 fn datagrams_of_http_need_those_of_the_transport() {
-    let settings = crate::common::frames::settings(BROWSER);
-    let mut peer = Script::new(Role::Server, config(), crate::common::wire::Rules::default());
+    let settings = frames::settings(BROWSER);
+    let mut peer = Script::new(Role::Server, config(), Rules::default());
     peer.send(2, &[&[0x00], &settings[..]].concat());
     assert_eq!((peer.fault().code(), peer.fault()), (Code::H3_SETTINGS_ERROR, ConnectionFault::DatagramsUnsupported));
 }
