@@ -15,7 +15,7 @@ use lorraine::{
 use tower_service::Service;
 
 use crate::args::{CommonArgs, DemoArgs, Retry, ServeArgs};
-use crate::demo::page::{Page, Target};
+use crate::demo::page::{CertificateFacts, Page, Target};
 use crate::{Outcome, demo, output};
 
 pub(crate) fn files(args: &ServeArgs) -> Outcome {
@@ -58,11 +58,12 @@ where
     B: Body + 'static,
     B::Error: Display,
 {
-    let (certificates, fingerprint) = load_certificates(args)?;
-    let sha256 = Arc::new(RwLock::new(fingerprint.clone()));
+    let identity = load_identity(args)?;
+    let fingerprint = output::hex(&identity.sha256());
+    let facts = Arc::new(RwLock::new(CertificateFacts::of(&identity)));
     let mut builder = Server::builder()
         .listen(args.listen)
-        .certificates(certificates)
+        .certificates(Certificates::new(identity))
         .workers(args.workers)
         .event_loop(&args.event_loop)
         .retry(match args.retry {
@@ -81,13 +82,13 @@ where
         builder = builder.key_log(path);
     }
     if let (Some(cert), Some(key)) = (args.cert.clone(), args.key.clone()) {
-        let sha256 = Arc::clone(&sha256);
-        builder = builder.on_hangup(move |server| reload(server, &cert, &key, &sha256));
+        let facts = Arc::clone(&facts);
+        builder = builder.on_hangup(move |server| reload(server, &cert, &key, &facts));
     }
     let server = add(builder).start(service)?;
     let addr = server.local_addr();
     match page {
-        Some(Ok(page)) => show_page(page, addr, sha256)?,
+        Some(Ok(page)) => show_page(page, addr, facts)?,
         Some(Err(sentence)) => output::note(sentence),
         None => {}
     }
@@ -101,29 +102,26 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_page(page: Page, server: SocketAddr, sha256: Arc<RwLock<String>>) -> std::io::Result<()> {
+fn show_page(page: Page, server: SocketAddr, certificate: Arc<RwLock<CertificateFacts>>) -> std::io::Result<()> {
     output::line(format_args!("page on {} (WebTransport in a browser)", page.url()));
     // Browsers try ::1 for localhost, which a socket for IPv4 does not hear.
     let host = if server.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_of(server) };
-    page.start(Target { url: format!("https://{host}:{}", server.port()), sha256 })
+    page.start(Target { url: format!("https://{host}:{}", server.port()), certificate })
 }
 
 /// An address as it stands in a URI.
-pub(crate) fn host_of(addr: SocketAddr) -> String {
+fn host_of(addr: SocketAddr) -> String {
     if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() }
 }
 
-/// The certificates that were asked for, or the development certificate, with their fingerprint.
-fn load_certificates(args: &CommonArgs) -> Result<(Certificates, String), Box<dyn std::error::Error>> {
+/// The certificate that was asked for, or the development certificate.
+fn load_identity(args: &CommonArgs) -> Result<Identity, Box<dyn std::error::Error>> {
     if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
-        let identity = read_identity(cert, key)?;
-        let fingerprint = output::hex(&identity.sha256());
-        return Ok((Certificates::new(identity), fingerprint));
+        return Ok(read_identity(cert, key)?);
     }
     let development = DevCertificate::load_or_create_default()
         .map_err(|error| format!("cannot make a development certificate: {error}"))?;
-    let identity = Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes())?;
-    Ok((Certificates::new(identity), development.sha256().to_string()))
+    Ok(Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes())?)
 }
 
 fn read_identity(cert: &Path, key: &Path) -> Result<Identity, String> {
@@ -133,11 +131,11 @@ fn read_identity(cert: &Path, key: &Path) -> Result<Identity, String> {
 }
 
 /// At SIGHUP: the files again. Bad ones leave the old certificate in use.
-fn reload(server: &ServerHandle, cert: &Path, key: &Path, sha256: &RwLock<String>) {
+fn reload(server: &ServerHandle, cert: &Path, key: &Path, facts: &RwLock<CertificateFacts>) {
     match read_identity(cert, key) {
         Ok(identity) => {
-            if let Ok(mut sha256) = sha256.write() {
-                *sha256 = output::hex(&identity.sha256());
+            if let Ok(mut facts) = facts.write() {
+                *facts = CertificateFacts::of(&identity);
             }
             server.replace_certificates(Certificates::new(identity));
             output::note("certificate reloaded");

@@ -4,7 +4,7 @@ mod commands;
 mod input;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, FutureExt, select};
 use http::{Request, header};
@@ -43,7 +43,10 @@ pub(crate) fn run(args: &WtArgs) -> Outcome {
             None => output::line("datagrams: the server takes none"),
         }
         output::note("type a line to send it as a datagram, /help for more");
-        let closed = talk(session, connector.clone(), args).await;
+        let closed = talk(session.clone(), connector.clone(), args).await;
+        if matches!(closed, SessionClosed::ByUs { .. }) {
+            take_leave(&session).await;
+        }
         output::line(format_args!("closed: {}", describe(&closed)));
         Ok::<_, AnyError>(match closed {
             SessionClosed::ByPeer { .. } | SessionClosed::ByUs { .. } => ExitCode::SUCCESS,
@@ -76,6 +79,16 @@ async fn talk(session: Session, connector: Connector, args: &WtArgs) -> SessionC
         Either::Right(((), _)) => session.closed().await,
     }
 }
+
+/// Gives the close of the session the time to arrive, and to be sent again: the end of the connection overtakes it.
+async fn take_leave(session: &Session) {
+    let rtt = session.stats().await.rtt.unwrap_or_default();
+    input::after((3 * rtt).clamp(LEAVE_MIN, LEAVE_MAX)).await;
+}
+
+/// Bounds of the time between the close of a session and that of its connection.
+const LEAVE_MIN: Duration = Duration::from_millis(50);
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 
 /// A sentence that says what to do about a certificate, where there is something to do.
 fn explain(error: ClientError, args: &WtArgs) -> AnyError {

@@ -1,11 +1,13 @@
 //! What the commands do, and what is shown of what comes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, join, join4};
+use futures_util::future::{FutureExt, join4};
 use futures_util::stream::StreamExt;
 use lorraine::client::Connector;
 use lorraine::webtransport::{RecvStream, SendStream, Session, StreamError};
+use tokio::sync::Semaphore;
 
 use super::input::{self, Command};
 use super::{escaped, shown};
@@ -14,6 +16,8 @@ use crate::output;
 
 /// The most bytes of one piece that are shown.
 const MOST_SHOWN: usize = 1024;
+/// Streams that are being sent at once; while there are as many, standard input is not read on.
+const SENDING_MOST: usize = 64;
 
 const HELP: &str = "\
 TEXT                   send a datagram; //TEXT sends one that begins with a slash
@@ -29,11 +33,12 @@ TEXT                   send a datagram; //TEXT sends one that begins with a slas
 pub(super) struct Talk {
     session: Session,
     connector: Connector,
+    sending: Arc<Semaphore>,
 }
 
 impl Talk {
     pub(super) fn new(session: Session, connector: Connector) -> Self {
-        Self { session, connector }
+        Self { session, connector, sending: Arc::new(Semaphore::new(SENDING_MOST)) }
     }
 
     /// Does what standard input asks for until its end, then closes the session.
@@ -45,8 +50,8 @@ impl Talk {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Datagram(payload) => self.send_datagram(payload),
-                Command::Bidirectional(text) => self.begin(|talk| talk.ask(text)),
-                Command::Unidirectional(text) => self.begin(|talk| talk.tell(text)),
+                Command::Bidirectional(text) => self.begin(|talk| talk.ask(text)).await,
+                Command::Unidirectional(text) => self.begin(|talk| talk.tell(text)).await,
                 Command::Stats => self.show_stats().await,
                 Command::Drain => self.session.drain(),
                 Command::Close(code, reason) => return self.session.close(code, &reason),
@@ -80,9 +85,11 @@ impl Talk {
     }
 
     /// Runs beside the commands that follow.
-    fn begin<F: Future<Output = Result<(), StreamError>> + 'static>(&self, task: impl FnOnce(Self) -> F) {
+    async fn begin<F: Future<Output = Result<(), StreamError>> + 'static>(&self, task: impl FnOnce(Self) -> F) {
         let task = task(self.clone());
+        let permit = Arc::clone(&self.sending).acquire_owned().await;
         self.connector.spawn(async move {
+            let _permit = permit;
             if let Err(error) = task.await {
                 output::note(format_args!("not sent: {error}"));
             }
@@ -97,9 +104,9 @@ impl Talk {
 
     async fn ask(self, text: Vec<u8>) -> Result<(), StreamError> {
         let (mut send, recv) = self.session.open_bi().await.map_err(|_| StreamError::Closed)?;
-        // The answer may begin, and end, before all is sent.
-        let (sent, ()) = join(send_whole(&mut send, text), show_stream("bi", recv)).await;
-        sent
+        // The answer may begin, and end, before all is sent, or long after.
+        self.connector.spawn(show_stream("bi", recv));
+        send_whole(&mut send, text).await
     }
 
     async fn tell(self, text: Vec<u8>) -> Result<(), StreamError> {

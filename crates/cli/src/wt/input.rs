@@ -1,13 +1,16 @@
 //! Lines of standard input, and what they ask for.
 
-use std::io::{self, BufRead};
+use std::future::Future;
+use std::io::{self, BufRead, Read};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Lines read ahead of what is done with them.
 const LINES_AHEAD: usize = 16;
+/// The longest line, bytes; the rest of a longer one counts as the next.
+const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// What a line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub(super) fn commands(linger: Duration) -> io::Result<mpsc::Receiver<Command>> 
     thread::Builder::new().name("input".to_owned()).spawn(move || {
         let mut input = io::stdin().lock();
         let mut line = Vec::new();
-        while matches!(input.read_until(b'\n', &mut line), Ok(1..)) {
+        while matches!(read_line(&mut input, &mut line), Ok(1..)) {
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             if sender.blocking_send(Command::parse(text)).is_err() {
@@ -73,9 +76,34 @@ pub(super) fn commands(linger: Duration) -> io::Result<mpsc::Receiver<Command>> 
     Ok(receiver)
 }
 
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    input.by_ref().take(LONGEST_LINE).read_until(b'\n', line)
+}
+
+/// Ready when this time has passed.
+pub(super) fn after(time: Duration) -> impl Future<Output = ()> {
+    let (done, passed) = oneshot::channel::<()>();
+    thread::spawn(move || {
+        thread::sleep(time);
+        // Whoever waited may have gone.
+        let _ = done.send(());
+    });
+    async move {
+        let _ = passed.await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Command;
+    use super::{Command, LONGEST_LINE, read_line};
+
+    #[test]
+    fn long_line_comes_in_bounded_pieces() {
+        let text = [vec![b'x'; usize::try_from(LONGEST_LINE).expect("a length") + 1], b"\nlast".to_vec()].concat();
+        let mut input = &text[..];
+        let mut read = || read_line(&mut input, &mut Vec::new()).expect("a line");
+        assert_eq!([read(), read(), read(), read()], [text.len() - 6, 2, 4, 0]);
+    }
 
     #[test]
     fn lines_are_datagrams_unless_they_begin_with_a_slash() {

@@ -59,6 +59,9 @@ fn certificate_is_told_as_the_page_needs_it() {
     assert!(head.contains("content-type: application/json") && head.contains("cache-control: no-store"), "{head}");
     let told: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(told["sha256"], demo.sha256.as_str());
+    let (from, until) = (told["validFrom"].as_i64().unwrap(), told["validUntil"].as_i64().unwrap());
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    assert!(from < now && now < until && until - from <= 14 * 24 * 3600, "{told}");
     assert_eq!(told["url"], format!("https://127.0.0.1:{}", demo.addr.port()).as_str());
     demo.stop();
 }

@@ -2,6 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use lorraine::webtransport::{Session, SessionClosed};
+use lorraine::{Certificates, DevCertificate, Identity, Router, Server};
 
 use crate::program::{Demo, lorraine, on_every_event_loop, run, text, within};
 
@@ -13,7 +18,7 @@ fn talk(demo: &Demo, path: &str, more: &[&str], input: &str) -> Output {
     let mut child = command.spawn().unwrap();
     // A session that is refused reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    within(std::time::Duration::from_secs(60), || child.wait_with_output().unwrap())
+    within(Duration::from_secs(60), || child.wait_with_output().unwrap())
 }
 
 #[track_caller]
@@ -70,6 +75,29 @@ fn codes_and_reasons_of_either_side_are_told() {
 }
 
 #[test]
+fn server_hears_the_code_and_the_reason() {
+    let (to, heard) = mpsc::channel();
+    let routes = Router::new().webtransport("/", move |session: Session| {
+        let to = to.clone();
+        async move { to.send(session.closed().await).unwrap() }
+    });
+    let certificate = DevCertificate::generate().unwrap();
+    let identity = Identity::from_pem(certificate.cert_pem().as_bytes(), certificate.key_pem().as_bytes()).unwrap();
+    let server = Server::builder().listen("127.0.0.1:0".parse().unwrap()).certificates(Certificates::new(identity));
+    let server = server.start(routes.build().unwrap()).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    for (input, code, reason) in [("/close 7 so long\n", 7, "so long"), ("/quit\n", 0, ""), ("", 0, "")] {
+        let mut command = lorraine(state.path());
+        command.args(["wt", "--insecure", "--linger", "0", &format!("https://{}/", server.local_addr())]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        assert!(within(Duration::from_secs(60), || child.wait()).unwrap().success());
+        let closed = heard.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(closed, SessionClosed::ByPeer { code, reason: reason.to_owned() }, "{input:?}");
+    }
+}
+
+#[test]
 fn refusals_are_sentences() {
     let demo = Demo::start(lorraine::io::default_name());
     let cases: [(&str, &[&str], &str); 6] = [
@@ -121,7 +149,7 @@ fn message_in_a_room_reaches_everyone_else_in_it() {
     let say = |child: &mut std::process::Child, line: &str| {
         child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
     };
-    within(std::time::Duration::from_secs(60), || {
+    within(Duration::from_secs(60), || {
         say(&mut one, "/uni hello\n");
         assert_eq!(heard_by_two.next().unwrap(), "uni 15: hello");
         assert_eq!(heard_by_two.next().unwrap(), "uni 15 ended");

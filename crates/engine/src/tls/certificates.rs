@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use boring::asn1::{Asn1Time, Asn1TimeRef};
 use boring::hash::MessageDigest;
 use boring::pkey::{PKey, Private};
 use boring::ssl::{ClientHello, NameType, SelectCertError, SslContextBuilder, SslRef};
@@ -39,6 +40,12 @@ impl Identity {
         fingerprint(&self.leaf).expect("SHA-256 of a parsed certificate")
     }
 
+    /// From when until when the leaf certificate is valid, seconds since 1970 UTC.
+    #[must_use]
+    pub fn validity(&self) -> (i64, i64) {
+        (since_epoch(self.leaf.not_before()), since_epoch(self.leaf.not_after()))
+    }
+
     /// The host names of the leaf certificate, some with `*.` in front.
     #[must_use]
     pub fn host_names(&self) -> Vec<String> {
@@ -53,6 +60,12 @@ impl Identity {
         }
         ssl.set_private_key(&self.key)
     }
+}
+
+fn since_epoch(time: &Asn1TimeRef) -> i64 {
+    let difference =
+        Asn1Time::from_unix(0).and_then(|epoch| epoch.diff(time)).expect("the time of a parsed certificate");
+    i64::from(difference.days) * 86_400 + i64::from(difference.secs)
 }
 
 /// Certificates by host name.

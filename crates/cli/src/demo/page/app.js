@@ -16,8 +16,9 @@ const encode = (text) => new TextEncoder().encode(text);
 async function readTarget() {
   const response = await fetch("/api/certificate", { cache: "no-store" });
   if (!response.ok) throw new Error(`/api/certificate: ${response.status}`);
-  const { sha256, url } = await response.json();
-  return { sha256, url, hash: Uint8Array.from(sha256.match(/../g), (byte) => parseInt(byte, 16)) };
+  const facts = await response.json();
+  const { sha256 } = facts;
+  return { ...facts, hash: Uint8Array.from(sha256.match(/../g), (byte) => parseInt(byte, 16)) };
 }
 
 async function openSession(target, path, options = {}) {
@@ -158,6 +159,7 @@ function showFacts(session, target, handshake) {
   element("fact-protocol").textContent = session.protocol || "none";
   showQuantity("fact-handshake", handshake.toFixed(0), "ms");
   showQuantity("fact-datagram", session.datagrams.maxDatagramSize, "bytes");
+  element("fact-valid").textContent = new Date(target.validUntil * 1000).toLocaleDateString([], { dateStyle: "medium" });
   element("fact-certificate").textContent = target.sha256.match(/.{4}/g).join(" ");
 }
 

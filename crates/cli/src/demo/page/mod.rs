@@ -2,21 +2,26 @@
 //! elsewhere, and `http://localhost` is the one such place that needs no certificate.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lorraine::Identity;
 use serde_json::json;
 use tokio::task::LocalSet;
 
+use crate::output;
+
 /// Where the page is unless it was told where to be.
-const DEFAULT_ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// A client that takes longer to send the head of a request is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,80 +34,112 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) struct Target {
     /// `https://HOST:PORT`.
     pub(crate) url: String,
-    /// The certificate's SHA-256, which a reload changes.
-    pub(crate) sha256: Arc<RwLock<String>>,
+    /// The certificate it shows, which a reload changes.
+    pub(crate) certificate: Arc<RwLock<CertificateFacts>>,
 }
 
-/// The socket, before there is anything to show.
+/// What browsers must know of a certificate, or refuse it for.
+#[derive(Clone, Default)]
+pub(crate) struct CertificateFacts {
+    sha256: String,
+    /// From when until when it is valid, seconds since 1970 UTC.
+    validity: (i64, i64),
+}
+
+impl CertificateFacts {
+    pub(crate) fn of(identity: &Identity) -> Self {
+        Self { sha256: output::hex(&identity.sha256()), validity: identity.validity() }
+    }
+}
+
+/// The sockets, before there is anything to show.
 pub(crate) struct Page {
-    listener: TcpListener,
-    addr: SocketAddr,
+    listeners: Vec<TcpListener>,
+    /// `HOST:PORT` as a browser on this machine reaches it.
+    host: String,
 }
 
 impl Page {
-    /// Binds the address asked for, or the default one.
+    /// Binds the address asked for, or else the default one and its twin for IPv6.
     ///
     /// # Errors
     /// A sentence that says what is in the way and what to do about it.
-    pub(crate) fn bind(addr: Option<SocketAddr>) -> Result<Self, String> {
-        let addr = addr.unwrap_or(DEFAULT_ADDR);
-        let bind = || {
-            let listener = TcpListener::bind(addr)?;
-            listener.set_nonblocking(true)?;
-            let addr = listener.local_addr()?;
-            Ok(Self { listener, addr })
-        };
-        bind().map_err(|error: std::io::Error| {
+    pub(crate) fn bind(asked: Option<SocketAddr>) -> Result<Self, String> {
+        let addr = asked.unwrap_or(DEFAULT_ADDR);
+        let failed = |error: io::Error| {
             format!(
                 "cannot serve the demo page on {addr}: {error}; --page takes another address, --no-page does without"
             )
-        })
+        };
+        let first = listen(addr).map_err(failed)?;
+        let addr = first.local_addr().map_err(failed)?;
+        let mut page = Self { listeners: vec![first], host: host_of(addr) };
+        if asked.is_none() {
+            match listen(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port())) {
+                Ok(twin) => page.listeners.push(twin),
+                // Browsers try ::1 for `localhost` first: another program's page may be there.
+                Err(_) => page.host = addr.to_string(),
+            }
+        }
+        Ok(page)
     }
 
     /// What to type into a browser.
     pub(crate) fn url(&self) -> String {
-        let host = if self.addr.ip().is_loopback() && self.addr.is_ipv4() || self.addr.ip().is_unspecified() {
-            "localhost".to_owned()
-        } else {
-            crate::serve::host_of(self.addr)
-        };
-        format!("http://{host}:{}", self.addr.port())
+        format!("http://{}", self.host)
     }
 
     /// Serves the page until the program ends.
-    pub(crate) fn start(self, target: Target) -> std::io::Result<()> {
+    pub(crate) fn start(self, target: Target) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let serve = move || LocalSet::new().block_on(&runtime, self.serve(target));
+        let target = Arc::new(target);
+        let serve = move || {
+            let loops = self.listeners.into_iter().map(|listener| serve(listener, Arc::clone(&target)));
+            LocalSet::new().block_on(&runtime, join_all(loops))
+        };
         std::thread::Builder::new().name("page".to_owned()).spawn(serve)?;
         Ok(())
     }
+}
 
-    async fn serve(self, target: Target) {
-        let listener = match tokio::net::TcpListener::from_std(self.listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!("the demo page is not served: {error}"),
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn host_of(addr: SocketAddr) -> String {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => format!("localhost:{}", addr.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("localhost:{}", addr.port()),
+        _ => addr.to_string(),
+    }
+}
+
+async fn serve(listener: TcpListener, target: Arc<Target>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("the demo page is not served: {error}"),
+    };
+    loop {
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                // Out of file descriptors, most likely: some are free again in a moment.
+                tracing::warn!("the demo page: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
-        let target = Arc::new(target);
-        loop {
-            let socket = match listener.accept().await {
-                Ok((socket, _)) => socket,
-                Err(error) => {
-                    // Out of file descriptors, most likely: some are free again in a moment.
-                    tracing::warn!("the demo page: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let target = Arc::clone(&target);
-            tokio::task::spawn_local(async move {
-                let answer = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &target)));
-                let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-                if let Err(error) = http.serve_connection(TokioIo::new(socket), answer).await {
-                    tracing::debug!("the demo page: {error}");
-                }
-            });
-        }
+        let target = Arc::clone(&target);
+        tokio::task::spawn_local(async move {
+            let answer = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &target)));
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            if let Err(error) = http.serve_connection(TokioIo::new(socket), answer).await {
+                tracing::debug!("the demo page: {error}");
+            }
+        });
     }
 }
 
@@ -123,8 +160,10 @@ fn answer<B>(request: &Request<B>, target: &Target) -> Response<Full<Bytes>> {
         "/trouble.js" => content("text/javascript; charset=utf-8", include_str!("trouble.js")),
         "/style.css" => content("text/css; charset=utf-8", include_str!("style.css")),
         "/api/certificate" => {
-            let sha256 = target.sha256.read().map(|sha256| sha256.clone()).unwrap_or_default();
-            let facts = json!({ "sha256": sha256, "url": target.url });
+            let certificate = target.certificate.read().map(|facts| facts.clone()).unwrap_or_default();
+            let (from, until) = certificate.validity;
+            let facts =
+                json!({ "sha256": certificate.sha256, "validFrom": from, "validUntil": until, "url": target.url });
             content("application/json", facts.to_string())
         }
         _ => plain(StatusCode::NOT_FOUND, "There is no such page.\n"),

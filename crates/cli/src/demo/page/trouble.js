@@ -3,6 +3,8 @@
 
 // QUIC gives up after some seconds when nothing answers; a refusal takes milliseconds.
 const SILENCE_MS = 2500;
+// The longest life of a certificate that browsers accept by its hash.
+const LONGEST_LIFE_S = 14 * 24 * 3600;
 
 export async function diagnose(error, { target, took, readTarget }) {
   if (typeof WebTransport === "undefined") return withoutWebTransport();
@@ -24,6 +26,8 @@ export async function diagnose(error, { target, took, readTarget }) {
   if (error?.message?.startsWith("The server closed")) {
     return { title: "The session ended", text: error.message, hints: ["A new one is opened in a moment."] };
   }
+  const wrong = aboutCertificate(current);
+  if (wrong) return wrong;
   return took > SILENCE_MS ? unreachable(current) : refused(current, error);
 }
 
@@ -40,6 +44,33 @@ function withoutWebTransport() {
     text: "The page needs WebTransport with serverCertificateHashes.",
     hints: ["Chrome and Edge have it since version 100, Firefox since 125, Safari since 26.4."],
   };
+}
+
+function aboutCertificate({ validFrom, validUntil }) {
+  const now = Date.now() / 1000;
+  const when = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  if (now >= validUntil) {
+    return {
+      title: "The certificate has expired",
+      text: `It was valid until ${when(validUntil)}.`,
+      hints: ["Start the demo again: it then makes a new one, unless it was given one with --cert."],
+    };
+  }
+  if (now < validFrom) {
+    return {
+      title: "The certificate is not valid yet",
+      text: `It is valid from ${when(validFrom)}; this machine’s clock is behind.`,
+      hints: ["Set the clock right."],
+    };
+  }
+  if (validUntil - validFrom > LONGEST_LIFE_S) {
+    return {
+      title: "The certificate lives too long",
+      text: `It is valid for ${Math.round((validUntil - validFrom) / 86400)} days; browsers accept at most 14 of a certificate that they are told the hash of.`,
+      hints: ["Start the demo without --cert: it then makes one that fits."],
+    };
+  }
+  return null;
 }
 
 function unreachable(target) {
