@@ -86,6 +86,10 @@ def site_with_large_file(scratch: Path) -> Path:
     return browser.make_folder(scratch, SITE)
 
 
+# For the suites of browsers: a page to visit, a log of sessions that ended, and no long wait at the end for a Chromium
+# that has left without a word.
+WITH_PAGE = ["--page", "127.0.0.1:0", "-vv", "--stop-timeout", "3"]
+
 # Each suite with the command of `lorraine` that it runs against, and what makes the folder that is served.
 SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "curl": ("demo", site, with_curl),
@@ -101,6 +105,8 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "web-transport-quinn": ("demo", site, with_web_transport_quinn),
     "webtransport-load": ("demo", site, with_webtransport_load),
 }
+# More arguments of some.
+MORE = {"chromium-webtransport": WITH_PAGE, "firefox-webtransport": WITH_PAGE}
 
 
 async def run_suite(name: str, arguments: argparse.Namespace) -> Report:
@@ -112,7 +118,8 @@ async def run_suite(name: str, arguments: argparse.Namespace) -> Report:
         if arguments.aioquic:
             server = Server.aioquic(folder, certificate)
         else:
-            server = Server.lorraine(arguments.bin.resolve(), command, folder, certificate, *arguments.arg)
+            more = [*MORE.get(name, []), *arguments.arg]
+            server = Server.lorraine(arguments.bin.resolve(), command, folder, certificate, *more)
         with server:
             await suite(report, server)
             await report.case("server_is_still_running", lambda: still_runs(server))
@@ -137,9 +144,8 @@ def main() -> int:
     parser.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
     parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release" / "lorraine", help="the program")
     parser.add_argument("--arg", action="append", default=[], help="one more argument for the program")
-    parser.add_argument(
-        "--aioquic", action="store_true", help="try the WebTransport suites on aioquic's server instead: is it the suite or Lorraine?"
-    )
+    help_aioquic = "try the WebTransport suites on aioquic's server instead: is it the suite or Lorraine?"
+    parser.add_argument("--aioquic", action="store_true", help=help_aioquic)
     arguments = parser.parse_args()
     unknown = [name for name in arguments.suite if name not in SUITES]
     if unknown:

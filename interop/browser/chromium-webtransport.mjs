@@ -33,7 +33,8 @@ async function openPage(name) {
 }
 
 async function answerFor(page, origin, answer) {
-  await page.route(`${origin}/**`, async (route) => route.fulfill(await answer(new URL(route.request().url()).pathname)));
+  const fulfill = async (route) => route.fulfill(await answer(new URL(route.request().url()).pathname));
+  await page.route(`${origin}/**`, fulfill);
 }
 
 try {

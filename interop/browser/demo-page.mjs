@@ -21,14 +21,14 @@ export async function visitDemoPage({ openPage, url, screenshot }) {
     await chat(second, first, "from the second tab to the first");
     await chat(first, second, "and back");
     await first.bringToFront();
-    const text = (selector) => first.evaluate((selected) => document.querySelector(selected).textContent.trim(), selector);
+    const text = (selector) => first.evaluate(textOf, selector);
     const seen = [await text("#rtt-median"), await text("#throughput-result"), await text("#clock")];
-    await first.screenshot({ path: screenshot });
+    await first.screenshot({ path: screenshot, fullPage: true });
     // Its hash comes from the page's own server, so that a reload works whatever became of the certificate.
     await connect(first);
     return { verdict: "ok", detail: seen.join("; ") };
   } catch (error) {
-    await first.screenshot({ path: screenshot }).catch(() => {});
+    await first.screenshot({ path: screenshot, fullPage: true }).catch(() => {});
     const status = await first.evaluate(() => document.querySelector("#status")?.outerHTML).catch(() => "no page");
     throw new Error(`${error.message}; the page's status: ${status}`);
   } finally {
@@ -45,11 +45,16 @@ async function chat(from, to, message) {
 }
 
 async function changes(page, selector) {
-  const text = (selected) => document.querySelector(selected).textContent;
-  await until(page, `something in ${selector}`, (selected) => /[0-9]/.test(document.querySelector(selected).textContent), selector);
-  const before = await page.evaluate(text, selector);
+  const isSomething = (selected) => /[0-9]/.test(document.querySelector(selected).textContent);
+  await until(page, `something in ${selector}`, isSomething, selector);
+  const before = await page.evaluate(textOf, selector);
   const differs = ({ selector: selected, before: old }) => document.querySelector(selected).textContent !== old;
   await until(page, `another value in ${selector} than ${before}`, differs, { selector, before });
+}
+
+// Runs in the page.
+function textOf(selector) {
+  return document.querySelector(selector).textContent;
 }
 
 async function until(page, what, condition, argument, milliseconds = 20_000) {

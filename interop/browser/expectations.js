@@ -1,4 +1,4 @@
-// In what each browser differs from the drafts, measured against several servers: nothing here is a matter of Lorraine's.
+// In what each browser differs from the drafts, measured against several servers: nothing here is Lorraine's doing.
 // The cases ask this table, and nothing else, about the browser that they run in.
 
 export const expectations = {

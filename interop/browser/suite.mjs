@@ -26,7 +26,8 @@ export function readArguments() {
     },
   });
   if (!values.browser || !(values.page || (values.base && values.hash))) {
-    throw new Error("usage: --browser PATH --base https://127.0.0.1:PORT --hash BASE64 [--case NAME ...] | --page URL [--screenshot FILE]");
+    const cases = "--base https://127.0.0.1:PORT --hash BASE64 [--case NAME ...]";
+    throw new Error(`usage: --browser PATH (${cases} | --page URL [--screenshot FILE])`);
   }
   return values;
 }

@@ -1,7 +1,8 @@
 // The cases of the suites `chromium-webtransport` and `firefox-webtransport`; they run in the page.
 // A case gets a Visit, returns a remark or nothing, and throws what came instead of what it wanted.
 
-import { Skip, Visit, accept, concat, describe, equal, pattern, readAll, rejection, sha256, within, writeAll } from "./wt-tools.js";
+import { Skip, Visit, accept, concat, describe, equal, pattern } from "./wt-tools.js";
+import { readAll, rejection, sha256, within, writeAll } from "./wt-tools.js";
 
 const text = (string) => new TextEncoder().encode(string);
 const range = (count) => Array.from({ length: count }, (_, index) => index);
@@ -32,7 +33,8 @@ export const cases = {
     const session = await visit.open("/wt/echo");
     const sent = pattern(1 << 20);
     const stream = await within(session.createBidirectionalStream(), "stream");
-    const [, received] = await within(Promise.all([writeAll(stream.writable, sent), readAll(stream.readable)]), "echo", 15_000);
+    const bothWays = Promise.all([writeAll(stream.writable, sent), readAll(stream.readable)]);
+    const [, received] = await within(bothWays, "echo", 15_000);
     equal([received.length, await sha256(received)], [sent.length, await sha256(sent)], "echo");
   },
 

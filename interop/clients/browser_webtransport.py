@@ -13,6 +13,8 @@ from .report import Report, Skip, check
 from .server import Server
 
 FOLDER = Path(__file__).resolve().parent.parent / "browser"
+# Pictures of the demo's page; SCREENSHOT names another file.
+SCREENSHOTS = FOLDER.parent.parent / "target" / "interop"
 SUITE_SECONDS = 300
 LOG_SECONDS = 5
 
@@ -26,32 +28,46 @@ class Browser:
     programs: tuple[str, ...]
     setup: str
 
-    def command(self, server: Server) -> list[str]:
+    def command(self, *more: str) -> list[str]:
         program = os.environ.get(self.variable) or next(filter(None, map(shutil.which, self.programs)), None)
         if not program or not shutil.which("node"):
             raise Skip(f"{self.programs[0]} or Node.js is not installed: scripts/setup {self.setup}")
         if not (FOLDER / "node_modules").exists():
             raise Skip(f"the browser driver is not installed: scripts/setup {self.setup}")
-        base = f"https://127.0.0.1:{server.port}"
-        return ["node", str(FOLDER / self.suite), "--browser", program, "--base", base, "--hash", server.certificate.sha256]
+        return ["node", str(FOLDER / self.suite), "--browser", program, *more]
 
 
-CHROMIUM = Browser("chromium-webtransport.mjs", "CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), "browser")
+CHROMIUM = Browser(
+    "chromium-webtransport.mjs", "CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), "browser"
+)
 FIREFOX = Browser("firefox-webtransport.mjs", "FIREFOX", ("firefox-esr", "firefox"), "firefox")
 
 
 async def run(report: Report, server: Server, browser: Browser) -> None:
-    """Reports each case of the browser's suite as it is done."""
+    """Reports each case of the browser's suite as it is done, and the demo's page as one more."""
+    base = f"https://127.0.0.1:{server.port}"
+    if await run_node(report, browser, "--base", base, "--hash", server.certificate.sha256):
+        await report.case("server_saw_the_close", lambda: saw_close(server))
+    if server.page:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        screenshot = os.environ.get("SCREENSHOT") or SCREENSHOTS / f"page-{Path(browser.suite).stem}.png"
+        await run_node(report, browser, "--page", server.page, "--screenshot", str(screenshot))
+    else:
+        report.record("skip", "page", "this server has no page")
+
+
+async def run_node(report: Report, browser: Browser, *more: str) -> bool:
+    """Whether there is such a browser; how it went is in the report."""
     try:
-        command = browser.command(server)
+        command = browser.command(*more)
     except Skip as reason:
         report.record("skip", "every_case", str(reason))
-        return
-    await report.case("suite_ran_to_its_end", lambda: run_node(report, command), SUITE_SECONDS)
-    await report.case("server_saw_the_close", lambda: saw_close(server))
+        return False
+    await report.case("driver_ended_well", lambda: tell(report, command), SUITE_SECONDS)
+    return True
 
 
-async def run_node(report: Report, command: list[str]) -> None:
+async def tell(report: Report, command: list[str]) -> None:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -75,5 +91,5 @@ async def saw_close(server: Server) -> None:
     deadline = asyncio.get_running_loop().time() + LOG_SECONDS
     while not any("7777" in line and "enough of it" in line for line in server.log().splitlines()):
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError("no line of the log has the code and the reason with which the browser closed a session")
+            raise AssertionError("the log does not show the code and reason with which the browser closed a session")
         await asyncio.sleep(0.05)

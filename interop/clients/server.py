@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 START_SECONDS = 30
 STOP_SECONDS = 15
 AIOQUIC_SERVER = Path(__file__).resolve().parent.parent / "webtransport" / "aioquic_server.py"
+PAGE = re.compile(r"http://localhost:\d+")
 ADDRESS = re.compile(r"https://[^ ]+:(\d+)")
 
 
@@ -72,6 +73,7 @@ class Server:
         self.certificate = certificate
         self.folder = folder
         self.port = 0
+        self.page = ""
         self._arguments = [*arguments, "--cert", str(certificate.cert), "--key", str(certificate.key)]
         self._log: list[str] = []
         self._listening = threading.Event()
@@ -135,6 +137,8 @@ class Server:
     def _read(self) -> None:
         for line in self._process.stdout:
             self._log.append(line)
+            if page := PAGE.search(line):
+                self.page = page.group(0)
             address = ADDRESS.search(line)
             if address and not self._listening.is_set():
                 self.port = int(address.group(1))

@@ -285,14 +285,29 @@ impl Quic {
         if let Some(probe) = self.probe.as_mut().filter(|probe| probe.is_of(path.0, path.1)) {
             probe.is_heard = true;
         }
-        if !self.relocation.begin(path) {
-            return self.inner.recv(bytes, quiche::RecvInfo { from: path.1, to: path.0 }).map(drop);
+        let unsettled = self.relocation.is_unsettled();
+        if unsettled && self.has_failed_path() {
+            // quiche would take the next packet for a fault of the peer. This has it send by another path first.
+            self.inner.on_timeout();
         }
-        let home = self.relocation.path((to, from));
-        let result = self.inner.recv(bytes, quiche::RecvInfo { from: home.1, to: home.0 });
-        // It does not follow what is late or forged.
-        self.relocation.end(active_path(&self.inner), path);
-        result.map(drop)
+        let swapped = self.relocation.begin(path);
+        let (to, from) = self.relocation.path((to, from));
+        let result = self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop);
+        if swapped {
+            // It does not follow what is late or forged.
+            self.relocation.end(active_path(&self.inner), path);
+        } else if unsettled && self.has_failed_path() {
+            // The peer still is where it could not be validated; refused only by what is over.
+            let _ = self.inner.probe_path(to, from);
+        }
+        result
+    }
+
+    /// Whether the path that quiche sends by has failed its validation, as it does at once when a challenge is late and
+    /// what may be sent to an address that is not validated is used up.
+    fn has_failed_path(&self) -> bool {
+        // quiche's quantum is that of the path it sends by, which has at least room for a packet, and 0 without one.
+        self.inner.send_quantum() == 0
     }
 
     /// Writes the next packet; `None` when there is nothing to say.

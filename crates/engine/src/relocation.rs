@@ -50,6 +50,11 @@ impl Relocation {
         }
     }
 
+    /// Whether some path may be in the course of validation.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !self.rebound.is_empty()
+    }
+
     /// quiche sends by this path now, which is validated. Whether it is to be swapped with home.
     pub(crate) fn on_moved(&mut self, path: Pair) -> bool {
         self.due = None;

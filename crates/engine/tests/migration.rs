@@ -100,3 +100,41 @@ fn a_restless_client_is_heard_at_as_many_addresses_as_there_are_paths() {
     pair.nat = Some(address("198.51.100.3:61014"));
     pair.run_until(Duration::from_secs(10), |pair| pair.response(client, id) == b"one too many");
 }
+
+#[test]
+fn what_was_in_flight_to_an_address_that_is_no_more_is_sent_to_the_new_one() {
+    let (mut pair, client, server) = Pair::established(EngineConfig::default());
+    let body = vec![7; 300_000];
+    let id = pair.client.with(client, |echo, quic| {
+        use lorraine_proto::Transport;
+        let id = quic.open_bidi().unwrap();
+        echo.send(id, Bytes::from(body.clone()), true, quic);
+        id
+    });
+    // The echo is under way when the old address goes.
+    let lost = loop {
+        let ours = pair.client_says();
+        deliver(&mut pair.server, ours);
+        let theirs = pair.server_says();
+        if theirs.iter().map(|datagram| datagram.bytes.len()).sum::<usize>() > 20_000 {
+            break theirs;
+        }
+        deliver(&mut pair.client, theirs);
+    };
+    assert!(lost.len() > 10);
+    let new = address("198.51.100.3:61000");
+    pair.nat = Some(new);
+    let end = Instant::now() + Duration::from_secs(10);
+    while pair.response(client, id.unwrap()) != body {
+        assert!(Instant::now() < end, "{} bytes came", pair.response(client, id.unwrap()).len());
+        let ours = pair.client_says();
+        deliver(&mut pair.server, ours);
+        let mut theirs = turn(&mut pair.server, &mut pair.server_events);
+        theirs.retain(|datagram| datagram.to == new);
+        theirs.iter_mut().for_each(|datagram| datagram.to = address(CLIENT));
+        deliver(&mut pair.client, theirs);
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    assert_eq!(moved(&pair, server), [new]);
+    assert_eq!(pair.server.addresses(server).unwrap().0, new);
+}

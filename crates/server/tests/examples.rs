@@ -19,6 +19,9 @@ mod hello;
 #[path = "../../../examples/streaming.rs"]
 #[allow(dead_code)]
 mod streaming;
+#[path = "../../../examples/webtransport.rs"]
+#[allow(dead_code)]
+mod webtransport;
 
 fn builder() -> ServerBuilder {
     let certificate = Certificate::localhost();
@@ -77,4 +80,29 @@ fn files_are_served_beside_routes() {
     let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/site");
     let server = files::start(builder(), &site).unwrap();
     ask(&server, &[("/health", "", 200, "well\n"), ("/", "", 200, "<html"), ("/none", "", 404, "")]);
+}
+
+#[test]
+fn sessions_echo_and_greet_beside_a_page() {
+    let server = webtransport::start(builder()).unwrap();
+    ask(&server, &[("/", "", 200, "/echo")]);
+    let mut client = Client::builder().trust(Trust::Insecure).build().unwrap();
+    let (connector, addr) = (client.connector(), server.local_addr());
+    let asked = client.block_on(async {
+        let connection = connector.connect_to(addr, "localhost").await.unwrap();
+        let open = async |path: &str| {
+            let request = Request::get(format!("https://localhost{path}")).body(()).unwrap();
+            connection.open_session(request).await.unwrap()
+        };
+        let greeting = open("/greet/J%C3%BC").await.accept_uni().await.unwrap().read_to_end(100).await.unwrap();
+        assert_eq!(greeting, "Hello, Jü!\n");
+        let session = open("/echo").await;
+        let (mut send, mut recv) = session.open_bi().await.unwrap();
+        send.write_all(b"there and back").await.unwrap();
+        send.finish().await.unwrap();
+        assert_eq!(recv.read_to_end(100).await.unwrap(), "there and back");
+        session.datagrams().send("ping").unwrap();
+        assert_eq!(session.datagrams().recv().await.unwrap(), "ping");
+    });
+    asked.unwrap();
 }

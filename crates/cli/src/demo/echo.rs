@@ -1,9 +1,10 @@
-//! `/wt/echo`, and the same on raw QUIC connections: everything back as it came.
+//! `/wt/echo`, and the same on raw QUIC connections and WebSockets: everything back as it came.
 
 use std::pin::pin;
 
 use futures_util::future::{Either, join3, select};
 use futures_util::stream::{self, Stream, StreamExt};
+use lorraine::websocket::WebSocket;
 use lorraine::webtransport::{Datagrams, QuicConnection, RecvStream, SendStream, Session, SessionError, StreamError};
 
 /// The longest unidirectional stream that is echoed: all of it is held until its end.
@@ -18,6 +19,15 @@ pub(super) async fn session(session: Session) {
         }
     });
     join3(streams, messages, datagrams(session.datagrams())).await;
+}
+
+/// Echoes messages until the client closes.
+pub(super) async fn websocket(mut socket: WebSocket) {
+    while let Ok(Some(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Echoes until the connection ends.

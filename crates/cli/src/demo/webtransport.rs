@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use http::StatusCode;
 use http::request::Parts;
+use lorraine::websocket::WebSocketOptions;
 use lorraine::webtransport::{SendStream, Session, StreamError, Upgrade, WebTransportOptions};
 use lorraine::{IntoResponse, Protocol, RequestExt, Response, Router};
 
@@ -32,6 +33,7 @@ pub(super) fn add_to(router: Router) -> Router {
             echo::session(session).await;
         })
         .webtransport_with("/wt/clock", anyone(), clock::tell)
+        .websocket_with("/ws/echo", WebSocketOptions::new().any_origin(), echo::websocket)
         .datagram("/datagram/echo", "datagram-echo", echo::datagrams);
     let router = with_parameters(router, "/wt/close", close_parameters, async |session: Session, (code, reason)| {
         session.close(code, &reason);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use lorraine::client::Subprotocols;
+use lorraine::websocket::{CloseCode, Message};
 use lorraine::webtransport::{Session, SessionClosed, StreamError};
 use lorraine::{ClientError, Protocol};
 
@@ -178,5 +179,21 @@ fn datagrams_of_a_plain_flow_come_back() {
             assert!(matches!(refusal, ClientError::Refused(StatusCode::NOT_IMPLEMENTED)), "{refusal}");
         });
         within(PATIENCE, || demo.stop());
+    });
+}
+
+#[test]
+fn websocket_echoes_text_and_bytes() {
+    on_every_event_loop(|event_loop| {
+        let demo = Demo::start(event_loop);
+        demo.browse(async |site: Site| {
+            let mut socket = site.connection.open_websocket(site.request("/ws/echo")).await.unwrap();
+            for message in [Message::text("hello"), Message::binary(pattern(100_000))] {
+                socket.send(message.clone()).await.unwrap();
+                assert_eq!(socket.recv().await.unwrap(), Some(message));
+            }
+            socket.close(CloseCode::Normal, "").await.unwrap();
+        });
+        demo.stop();
     });
 }

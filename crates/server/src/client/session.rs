@@ -1,6 +1,8 @@
 //! Sessions that a client opens.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -21,7 +23,7 @@ pub struct Subprotocols(pub Vec<String>);
 impl Connection {
     /// Opens a WebTransport session at an `https` URI; fields of the request are sent, and [`Subprotocols`] in its
     /// extensions offered. Waits for the server's SETTINGS, at most as long as the connection lives. The session keeps
-    /// no connection open: hold this one as long as it.
+    /// the connection, also when this handle is dropped; with its end goes what it kept, once the peer has heard of it.
     ///
     /// ```no_run
     /// # async fn example(connection: lorraine::client::Connection) -> Result<(), Box<dyn std::error::Error>> {
@@ -56,7 +58,10 @@ impl Connection {
         // Known from now on, so that an end that comes with the answer is not missed.
         let status = core.begin_session(at, false);
         match self.accepted(at).await {
-            Ok(head) => Ok(Session::with(core, at, status, parts, chosen(&head.headers))),
+            Ok(head) => {
+                core.keep_for(at, Rc::clone(&self.inner) as Rc<dyn Any>);
+                Ok(Session::with(core, at, status, parts, chosen(&head.headers)))
+            }
             Err(error) => {
                 core.forget_session(at);
                 Err(error)

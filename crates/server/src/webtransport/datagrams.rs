@@ -128,3 +128,20 @@ impl Outbox {
 
 /// Datagrams that may wait for the worker.
 const OUTBOX_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outbox_tells_once_and_keeps_the_latest() {
+        let outbox = Outbox::default();
+        let told = (0..1000u32).filter(|n| outbox.push(Bytes::copy_from_slice(&n.to_be_bytes()))).count();
+        assert_eq!(told, 1);
+        assert_eq!(outbox.discarded(), 1000 - OUTBOX_MAX as u64);
+        let kept = outbox.take();
+        assert_eq!(kept.len(), OUTBOX_MAX);
+        assert_eq!(kept.back().unwrap()[..], 999u32.to_be_bytes());
+        assert!(outbox.push(Bytes::new()));
+    }
+}

@@ -180,6 +180,7 @@ impl Worker {
         self.run_tasks();
         self.core.release_bodies();
         self.core.run_drops();
+        self.core.release_connections();
         received
     }
 
@@ -190,7 +191,7 @@ impl Worker {
             return Some(self.core.now());
         }
         let stop = self.stopping.as_ref().map(Stopping::next);
-        [engine.poll_timeout(), stop, latest].into_iter().flatten().min()
+        [engine.poll_timeout(), stop, self.core.next_release(), latest].into_iter().flatten().min()
     }
 
     fn receive(&mut self, now: Instant, readable: bool) -> usize {

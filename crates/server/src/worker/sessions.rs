@@ -1,8 +1,11 @@
 //! What sessions ask of their worker, and what it tells them.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lorraine_engine::{Closed, ConnectionKey};
@@ -53,6 +56,7 @@ pub(super) struct Sessions {
     lasting: BTreeSet<At>,
     /// Streams that were accepted for someone who has gone meanwhile.
     unclaimed: BTreeMap<(At, Direction), VecDeque<StreamId>>,
+    leaving: Vec<Leaving>,
     dropped: Vec<Dropped>,
 }
 
@@ -60,14 +64,56 @@ struct Open {
     status: Weak<Status>,
     /// The whole connection is the session.
     is_raw: bool,
+    /// What keeps a client's connection.
+    keeps: Option<Rc<dyn Any>>,
 }
+
+/// A client's connection that is kept until what was said last in its session has gone out.
+struct Leaving {
+    connection: ConnectionKey,
+    until: Instant,
+    keeps: Rc<dyn Any>,
+}
+
+/// How long a connection outlives its last session at most.
+const LEAVE: Duration = Duration::from_secs(1);
 
 impl Core {
     /// A session has opened.
     pub(crate) fn begin_session(&self, at: At, is_raw: bool) -> Arc<Status> {
         let status = Arc::new(Status::default());
-        self.sessions.borrow_mut().open.insert(at, Open { status: Arc::downgrade(&status), is_raw });
+        self.sessions.borrow_mut().open.insert(at, Open { status: Arc::downgrade(&status), is_raw, keeps: None });
         status
+    }
+
+    /// Keeps a client's connection for as long as a session of it goes on.
+    pub(crate) fn keep_for(&self, at: At, keeps: Rc<dyn Any>) {
+        if let Some(open) = self.sessions.borrow_mut().open.get_mut(&at) {
+            open.keeps = Some(keeps);
+        }
+    }
+
+    /// Lets go of connections whose sessions have taken their leave.
+    pub(super) fn release_connections(&self) {
+        if self.sessions.borrow().leaving.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let leaving = std::mem::take(&mut self.sessions.borrow_mut().leaving);
+        for one in leaving {
+            let is_through = self.engine.borrow().active_requests(one.connection).is_none_or(|active| active == 0);
+            if is_through || now >= one.until {
+                // Perhaps the last one who holds it: it closes then.
+                drop(one.keeps);
+            } else {
+                self.sessions.borrow_mut().leaving.push(one);
+            }
+        }
+    }
+
+    /// When the next of them must be let go.
+    pub(super) fn next_release(&self) -> Option<Instant> {
+        self.sessions.borrow().leaving.iter().map(|one| one.until).min()
     }
 
     /// A session that was asked for did not open.
@@ -280,6 +326,8 @@ impl Core {
         }
         let waiting = self.waiting.borrow_mut().take();
         waiting.for_each(Waker::wake);
+        let leaving = std::mem::take(&mut self.sessions.borrow_mut().leaving);
+        drop(leaving);
     }
 
     fn sessions_of(&self, connection: ConnectionKey) -> Vec<At> {
@@ -294,9 +342,13 @@ impl Core {
         for direction in [Direction::Bidirectional, Direction::Unidirectional] {
             sessions.unclaimed.remove(&(at, direction));
         }
-        let open = sessions.open.remove(&at);
+        let Some(Open { status, keeps, .. }) = sessions.open.remove(&at) else { return };
+        if let Some(keeps) = keeps {
+            sessions.leaving.push(Leaving { connection: at.connection, until: self.now() + LEAVE, keeps });
+        }
         drop(sessions);
-        if let Some(status) = open.and_then(|open| open.status.upgrade()) {
+        tracing::debug!(connection = at.connection.to_bits(), stream = %at.stream, %closed, "a session ended");
+        if let Some(status) = status.upgrade() {
             status.end(closed);
         }
         self.wake_sessions(at.connection);

@@ -13,6 +13,9 @@ use super::Worker;
 /// How long clients may take to hear the first GOAWAY before requests are refused: a long round trip.
 const NOTICE: Duration = Duration::from_millis(250);
 
+/// How long before the deadline sessions are closed at most: their peers answer within a long round trip.
+const PARTING: Duration = Duration::from_millis(250);
+
 /// What "for ever" comes to.
 const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -28,6 +31,10 @@ const LINGER: Duration = Duration::from_millis(100);
 pub(super) struct Stopping {
     refuse_at: Instant,
     deadline: Instant,
+    /// Sessions that still go on are closed so long before the deadline: a close of the connection in the same breath
+    /// would swallow what the peer is to hear of it.
+    parting: Duration,
+    parted: bool,
     refusing: bool,
     look_at: Instant,
     /// Connections that serve nothing, and since when.
@@ -55,6 +62,12 @@ impl Stopping {
 
     pub(super) fn next(&self) -> Instant {
         if self.over { self.look_at } else { self.look_at.min(self.deadline) }
+    }
+
+    /// Whether it is time to close the sessions; once.
+    fn parts(&mut self, now: Instant) -> bool {
+        let due = now + self.parting >= self.deadline;
+        due && !std::mem::replace(&mut self.parted, true)
     }
 }
 
@@ -86,8 +99,16 @@ impl Worker {
         drop(engine);
         self.core.drain_sessions();
         let refuse_at = now + NOTICE.min(grace);
-        let idle = BTreeMap::new();
-        self.stopping = Some(Stopping { refuse_at, deadline, refusing: false, look_at: now, idle, over: false });
+        self.stopping = Some(Stopping {
+            refuse_at,
+            deadline,
+            parting: PARTING.min(grace / 4),
+            parted: false,
+            refusing: false,
+            look_at: now,
+            idle: BTreeMap::new(),
+            over: false,
+        });
     }
 
     pub(super) fn drive_stop(&mut self, now: Instant) {
@@ -103,7 +124,7 @@ impl Worker {
         stopping.look_at = now + LOOK;
         let refuse = !stopping.refusing && (now >= stopping.refuse_at || late);
         stopping.refusing |= refuse;
-        if late {
+        if stopping.parts(now) {
             self.connections.keys().for_each(|key| self.core.close_sessions(*key));
         }
         let mut engine = self.core.engine.borrow_mut();

@@ -22,10 +22,12 @@ impl StreamBody {
         Self { at, worker, asking: Asking::default(), ended: false }
     }
 
+    #[cfg(feature = "websocket")]
     pub(crate) const fn at(&self) -> At {
         self.at
     }
 
+    #[cfg(feature = "websocket")]
     pub(crate) const fn worker(&self) -> &Arc<Shared> {
         &self.worker
     }

@@ -169,16 +169,18 @@ fn handlers_hear_of_lost_peers_and_panics_reset() {
         let alive = Alive::default();
         let held = alive.clone();
         let (to, from) = mpsc::channel();
-        let routes = Router::new().websocket("/panic", async |_| panic!("in a WebSocket")).websocket(
-            "/wait",
-            move |mut socket: WebSocket| {
+        let routes = Router::new()
+            .websocket("/panic", async |mut socket: WebSocket| {
+                let message = socket.recv().await;
+                panic!("in a WebSocket, after {message:?}");
+            })
+            .websocket("/wait", move |mut socket: WebSocket| {
                 let (held, to) = (held.clone(), to.clone());
                 async move {
                     let _held = held;
                     to.send(socket.recv().await.is_err()).unwrap();
                 }
-            },
-        );
+            });
         let site = Site::start(event_loop, routes);
         site.browse(async |visit| {
             let mut socket = open(&visit, "/panic").await;
