@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join_all, try_join, try_join_all};
 use quinn::{Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use socket2::{Domain, Socket, Type};
@@ -53,7 +53,8 @@ enum What {
 async fn main() -> Result<(), Fault> {
     let args = Args::parse();
     let body = Bytes::from(vec![b'L'; args.bytes]);
-    let sessions = try_join_all((0..args.sessions).map(|_| connect(&args.url))).await?;
+    let connected = try_join_all((0..args.sessions).map(|_| connect(&args.url))).await?;
+    let (sessions, endpoints): (Vec<_>, Vec<_>) = connected.into_iter().unzip();
     // What a session's first stream costs is not what is measured.
     try_join_all(sessions.iter().map(|session| round_trip(session, &body))).await?;
     // Whoever measures this process from outside begins here.
@@ -80,6 +81,9 @@ async fn main() -> Result<(), Fault> {
     };
     let seconds = start.elapsed().as_secs_f64();
     println!("{} done in {seconds:.3} s: {:.0} a second, {lost} lost", args.echoes, args.echoes as f64 / seconds);
+    // A server that is asked to stop would wait for clients that only vanished.
+    endpoints.iter().for_each(|endpoint| endpoint.close(H3_NO_ERROR, b""));
+    join_all(endpoints.iter().map(Endpoint::wait_idle)).await;
     Ok(())
 }
 
@@ -130,7 +134,7 @@ async fn echo_datagrams(
 }
 
 /// Each connection has a socket of its own, as if it were another client's.
-async fn connect(url: &Url) -> Result<Session, Fault> {
+async fn connect(url: &Url) -> Result<(Session, Endpoint), Fault> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -149,7 +153,8 @@ async fn connect(url: &Url) -> Result<Session, Fault> {
     socket.set_nonblocking(true)?;
     socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket.into(), Arc::new(TokioRuntime))?;
-    Ok(Client::new(endpoint, config).connect(ConnectRequest::new(url.clone())).await?)
+    let session = Client::new(endpoint.clone(), config).connect(ConnectRequest::new(url.clone())).await?;
+    Ok((session, endpoint))
 }
 
 /// Believes every server: the certificate is made for the run.
@@ -193,5 +198,6 @@ impl ServerCertVerifier for Anyone {
 
 /// After which datagrams count as lost.
 const PATIENCE: Duration = Duration::from_secs(1);
+const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
 const MOST_LOST: u64 = 10_000;
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
