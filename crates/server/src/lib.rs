@@ -56,6 +56,7 @@ pub use response::Json;
 pub use response::{IntoResponse, Response};
 pub use router::{Router, RouterError, RouterService};
 pub use server::{Server, ServerHandle};
+pub use worker::spawn_local;
 
 /// Any error that may travel between threads.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::request::Parts;
 use lorraine::websocket::WebSocketOptions;
 use lorraine::webtransport::{SendStream, Session, StreamError, Upgrade, WebTransportOptions};
-use lorraine::{IntoResponse, Protocol, RequestExt, Response, Router};
+use lorraine::{IntoResponse, Protocol, RequestExt, Router};
 
 use super::{chat, clock, echo};
 
@@ -61,14 +61,14 @@ where
     H: Fn(Session, T) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + 'static,
 {
-    router.upgrade(path, Protocol::WEBTRANSPORT, move |upgrade: Upgrade| -> Response {
-        match read(upgrade.request()) {
+    router.upgrade(path, Protocol::WEBTRANSPORT, move |upgrade: Upgrade| {
+        std::future::ready(match read(upgrade.request()) {
             Ok(parameters) => {
                 let handler = handler.clone();
                 upgrade.session(&anyone(), move |session| handler(session, parameters))
             }
             Err(sentence) => (StatusCode::BAD_REQUEST, sentence + "\n").into_response(),
-        }
+        })
     })
 }
 

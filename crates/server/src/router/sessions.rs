@@ -1,8 +1,9 @@
 //! Routes of extended CONNECT (RFC 9220): WebTransport sessions and flows of datagrams.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 
+use futures_util::future::Either;
 use http::StatusCode;
 use lorraine_proto::message::Protocol;
 
@@ -52,7 +53,7 @@ impl Router {
         let handler = Arc::new(handler);
         self.upgrade(path, Protocol::WEBTRANSPORT, move |upgrade| {
             let handler = Arc::clone(&handler);
-            upgrade.session(&options, move |session| handler(session))
+            ready(upgrade.session(&options, move |session| handler(session)))
         })
     }
 
@@ -71,19 +72,19 @@ impl Router {
         let handler = Arc::new(handler);
         self.upgrade(path, protocol, move |upgrade| {
             let handler = Arc::clone(&handler);
-            upgrade.datagrams(move |datagrams| handler(datagrams))
+            ready(upgrade.datagrams(move |datagrams| handler(datagrams)))
         })
     }
 
     /// Answers each extended CONNECT request with this `:protocol` to a path: `accept` opens a session, or refuses with
-    /// any other response.
+    /// any other response, and may take its time for it.
     ///
     /// ```
     /// use http::StatusCode;
     /// use lorraine::webtransport::{Session, Upgrade, WebTransportOptions};
     /// use lorraine::{IntoResponse, Protocol, RequestExt, Router};
     ///
-    /// let routes = Router::new().upgrade("/rooms/:number", Protocol::WEBTRANSPORT, |upgrade: Upgrade| {
+    /// let routes = Router::new().upgrade("/rooms/:number", Protocol::WEBTRANSPORT, async |upgrade: Upgrade| {
     ///     let Some(Ok(number)) = upgrade.request().param("number").map(str::parse::<u32>) else {
     ///         return (StatusCode::BAD_REQUEST, "the room must be a number\n").into_response();
     ///     };
@@ -93,18 +94,15 @@ impl Router {
     /// });
     /// # let _ = routes;
     /// ```
-    pub fn upgrade(
-        self,
-        path: impl Into<String>,
-        protocol: Protocol,
-        accept: impl Fn(Upgrade) -> Response + Send + Sync + 'static,
-    ) -> Self {
-        let endpoint = endpoint::from_handler(move |request: Request| {
-            std::future::ready(match Upgrade::from_request(request) {
-                Ok(upgrade) => accept(upgrade),
-                // It has ended with its head: there is no stream to speak on.
-                Err(_) => StatusCode::BAD_REQUEST.into_response(),
-            })
+    pub fn upgrade<H, F>(self, path: impl Into<String>, protocol: Protocol, accept: H) -> Self
+    where
+        H: Fn(Upgrade) -> F + Send + Sync + 'static,
+        F: Future<Output = Response> + 'static,
+    {
+        let endpoint = endpoint::from_handler(move |request: Request| match Upgrade::from_request(request) {
+            Ok(upgrade) => Either::Left(accept(upgrade)),
+            // It has ended with its head: there is no stream to speak on.
+            Err(_) => Either::Right(ready(StatusCode::BAD_REQUEST.into_response())),
         });
         self.declare(Scope::Protocol(protocol), path, endpoint)
     }

@@ -47,7 +47,7 @@ impl Router {
         let handler = Arc::new(handler);
         self.upgrade(path, Protocol::WEBSOCKET, move |upgrade| {
             let handler = Arc::clone(&handler);
-            upgrade.websocket(&options, move |socket| handler(socket))
+            std::future::ready(upgrade.websocket(&options, move |socket| handler(socket)))
         })
     }
 }

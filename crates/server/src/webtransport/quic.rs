@@ -60,6 +60,12 @@ impl QuicConnection {
         self.0.open_uni().await
     }
 
+    /// The connection as a session: the same streams, datagrams and end, under the names that sessions have.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.0
+    }
+
     /// Its datagrams.
     #[must_use]
     pub fn datagrams(&self) -> Datagrams {

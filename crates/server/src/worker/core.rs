@@ -124,6 +124,12 @@ impl Core {
             .flatten()
     }
 
+    /// As [`with`](Self::with), for whichever worker's thread this is.
+    pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
+        let current = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
+        current.map(|core| f(&core))
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
     }

@@ -63,6 +63,28 @@ const WORTH_ANOTHER_ROUND: usize = 8;
 /// What a server does with a request: makes the task that answers it. Clients have none.
 pub(crate) type Dispatch = Box<dyn FnMut(&Rc<Core>, At, Request<RequestBody>) -> Task>;
 
+/// Runs a future beside the handler that calls this, on the same worker: it need not be `Send`, and goes on when the
+/// handler is done. It ends with the worker at the latest, dropped where it stands.
+///
+/// ```
+/// use lorraine::Router;
+///
+/// let routes = Router::new().post("/jobs", async |request: lorraine::Request| {
+///     let body = request.into_body();
+///     lorraine::spawn_local(async move {
+///         let _ = body.bytes(1 << 20).await;
+///     });
+///     http::StatusCode::ACCEPTED
+/// });
+/// # let _ = routes;
+/// ```
+///
+/// # Panics
+/// Away from a worker's thread: only handlers, and what they spawn, may call it.
+pub fn spawn_local(future: impl Future<Output = ()> + 'static) {
+    Core::with_current(|core| core.queue_task(Box::pin(future))).expect("spawn_local is called on a worker's thread");
+}
+
 /// What serves a connection without HTTP.
 pub(crate) type RawHandler = Arc<dyn Fn(Session) -> Task + Send + Sync>;
 

@@ -1,0 +1,148 @@
+//! Fields as text: `name: value` lines, as in HTTP/1.1, in both directions.
+
+use std::fmt::Write as _;
+
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use lorraine::{Protocol, RequestExt};
+
+/// Reads lines of `name: value`. Lines end with LF or CRLF; empty ones are passed over.
+///
+/// # Errors
+/// A sentence that names the line.
+pub(crate) fn parse(text: &[u8]) -> Result<HeaderMap, String> {
+    let mut fields = HeaderMap::new();
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
+        let colon = line.iter().position(|byte| *byte == b':');
+        let Some(colon) = colon else { return Err(format!("field line {number} has no colon")) };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        let name = name.map_err(|_| format!("field line {number} has a name that HTTP does not allow"))?;
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+        let value = value.map_err(|_| format!("the value of {name} in field line {number} has a forbidden byte"))?;
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+/// A request as lines, in an order that does not change: method, path with query, authority, scheme, peer address,
+/// protocol (of an extended CONNECT, otherwise empty), one `name=value` line for each route parameter with bytes that
+/// are no visible ASCII percent-encoded, then the fields as `name:value` lines.
+pub(crate) fn describe(parts: &Parts, peer: &str, out: &mut Vec<u8>) -> (u32, u32) {
+    let mut head = String::with_capacity(256);
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
+    let scheme = parts.uri.scheme_str().unwrap_or("https");
+    let protocol = parts.extensions.get::<Protocol>().map_or("", Protocol::as_str);
+    for line in [parts.method.as_str(), path, authority, scheme, peer, protocol] {
+        head.push_str(line);
+        head.push('\n');
+    }
+    let mut params = 0;
+    if let Some(info) = parts.info() {
+        for (name, value) in info.params().iter() {
+            escape(name, &mut head);
+            head.push('=');
+            escape(value, &mut head);
+            head.push('\n');
+            params += 1;
+        }
+    }
+    out.extend_from_slice(head.as_bytes());
+    let mut fields = 0;
+    for (name, value) in &parts.headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.push(b':');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'\n');
+        fields += 1;
+    }
+    (params, fields)
+}
+
+fn escape(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'=') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+/// The fields of trailers as lines.
+pub(crate) fn print(fields: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in fields {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+/// A method by its name; `None` for `*` and the empty one, which stand for any.
+pub(crate) fn method(name: &str) -> Result<Option<Method>, String> {
+    if matches!(name, "" | "*") {
+        return Ok(None);
+    }
+    let method = Method::from_bytes(name.as_bytes());
+    method.map(Some).map_err(|_| format!("{:?} is no method", name.chars().take(32).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_either_ending() {
+        let fields = parse(b"content-type: text/plain\r\nX-Two:  a  \n\nx-two:b").unwrap();
+        assert_eq!(fields["content-type"], "text/plain");
+        let two: Vec<_> = fields.get_all("x-two").iter().collect();
+        assert_eq!(two, ["a", "b"]);
+        assert!(parse(b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        for (text, words) in [
+            (&b"a: b\nno colon"[..], "line 2 has no colon"),
+            (b"bad name: x", "line 1 has a name"),
+            (b"x: a\0b", "value of x"),
+            (b": x", "line 1 has a name"),
+        ] {
+            let sentence = parse(text).unwrap_err();
+            assert!(sentence.contains(words), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn request_is_told_line_by_line() {
+        let request = http::Request::get("https://example.org:8443/a%20b?c=d").header("x-one", "1").body(()).unwrap();
+        let mut out = Vec::new();
+        let counts = describe(&request.into_parts().0, "127.0.0.1:5000", &mut out);
+        assert_eq!(counts, (0, 1));
+        let expected = "GET\n/a%20b?c=d\nexample.org:8443\nhttps\n127.0.0.1:5000\n\nx-one:1\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn parameters_are_one_line_whatever_is_in_them() {
+        let mut out = String::new();
+        escape("a\nb=é%", &mut out);
+        assert_eq!(out, "a%0Ab%3D%C3%A9%25");
+    }
+
+    #[test]
+    fn star_is_any_method() {
+        assert_eq!(method("*"), Ok(None));
+        assert_eq!(method("PURGE").unwrap().unwrap(), "PURGE");
+        assert!(method("GE T").is_err());
+    }
+}

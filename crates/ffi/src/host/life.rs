@@ -1,0 +1,151 @@
+//! From a server that is being set up to one that has stopped.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use lorraine::{Certificates, Identity, Server, ServerHandle, WorkerReport};
+
+use super::Host;
+use super::events::Record;
+use super::session;
+use crate::abi::events::kind;
+
+/// Where a server is in its life.
+#[derive(Default)]
+pub(crate) struct Life {
+    stage: Stage,
+    /// Given before the start, or for the next reload.
+    identities: Vec<Identity>,
+    /// Of the development certificate, where that is shown.
+    pub(crate) sha256: Option<[u8; 32]>,
+}
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    SettingUp,
+    Running {
+        handle: ServerHandle,
+        port: u16,
+        waiter: Option<thread::JoinHandle<()>>,
+    },
+}
+
+impl Life {
+    pub(crate) const fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running { .. })
+    }
+
+    pub(crate) const fn port(&self) -> Option<u16> {
+        match &self.stage {
+            Stage::Running { port, .. } => Some(*port),
+            Stage::SettingUp => None,
+        }
+    }
+
+    pub(crate) fn server(&self) -> Option<ServerHandle> {
+        match &self.stage {
+            Stage::Running { handle, .. } => Some(handle.clone()),
+            Stage::SettingUp => None,
+        }
+    }
+
+    /// Stops it, with this much time for what is under way. `false`: it was never started.
+    pub(crate) fn stop(&self, grace: Duration) -> bool {
+        let server = self.server();
+        if let Some(server) = &server {
+            server.stop(grace);
+        }
+        server.is_some()
+    }
+
+    pub(crate) fn add_identity(&mut self, identity: Identity) {
+        self.identities.push(identity);
+    }
+
+    /// The thread that waits for the end, once.
+    pub(crate) fn take_waiter(&mut self) -> Option<thread::JoinHandle<()>> {
+        match &mut self.stage {
+            Stage::Running { waiter, .. } => waiter.take(),
+            Stage::SettingUp => None,
+        }
+    }
+
+    /// The identities given since the last time; the first is the default.
+    fn take_certificates(&mut self) -> Option<Certificates> {
+        let mut identities = std::mem::take(&mut self.identities).into_iter();
+        let first = identities.next()?;
+        self.sha256 = Some(first.sha256());
+        Some(identities.fold(Certificates::new(first), Certificates::with))
+    }
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
+    let mut life = host.life();
+    if life.is_running() {
+        return Err("the server was started before: make a new one".into());
+    }
+    let (service, quic) = host.routes.build(host)?;
+    let certificates = match life.take_certificates() {
+        Some(certificates) => certificates,
+        None => development_certificate(&mut life)?,
+    };
+    let mut builder = host.options.apply(Server::builder()).certificates(certificates);
+    for (alpn, route) in quic {
+        // The names live as long as the process: there are as many as a program writes down.
+        let (host, alpn) = (Arc::clone(host), &*Box::leak(alpn.into_boxed_str()));
+        builder = builder.quic(alpn, move |connection| {
+            session::serve_quic(Arc::clone(&host), route, connection.session().clone())
+        });
+    }
+    let server = builder.start(service).map_err(|error| error.to_string())?;
+    let (handle, port) = (server.handle(), server.local_addr().port());
+    let own = Arc::clone(host);
+    let waiter = thread::Builder::new().name("lorraine-end".into()).spawn(move || wait(&own, server));
+    let waiter = Some(waiter.map_err(|error| format!("a thread cannot be started: {error}"))?);
+    life.stage = Stage::Running { handle, port, waiter };
+    Ok(())
+}
+
+/// Shows the certificates given since the last time to new connections.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn reload_tls(host: &Host) -> Result<(), String> {
+    let mut life = host.life();
+    let Some(server) = life.server() else { return Err("the server is not running".into()) };
+    let Some(certificates) = life.take_certificates() else {
+        return Err("no certificate was given since the last one was shown".into());
+    };
+    server.replace_certificates(certificates);
+    Ok(())
+}
+
+/// The numbers of all workers; `None` where it does not run. Waits for a turn of each.
+pub(crate) fn report(host: &Host) -> Option<Vec<WorkerReport>> {
+    // Not under the lock: a worker may need it to stop.
+    let server = host.life().server()?;
+    Some(server.report())
+}
+
+fn development_certificate(life: &mut Life) -> Result<Certificates, String> {
+    let development = lorraine::DevCertificate::load_or_create_default().map_err(|error| error.to_string())?;
+    let identity = Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes());
+    let identity = identity.map_err(|error| error.to_string())?;
+    life.sha256 = Some(identity.sha256());
+    Ok(Certificates::new(identity))
+}
+
+/// Waits for the end and tells the host: the last that it hears.
+fn wait(host: &Arc<Host>, server: Server) {
+    let outcome = server.wait();
+    host.routes.clear();
+    let words = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+    let code = u32::from(!words.is_empty());
+    host.tell(&Record { kind: kind::STOPPED, handle: host.handle.to_bits(), code, ..Record::default() }, words.as_bytes());
+}

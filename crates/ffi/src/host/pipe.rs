@@ -1,0 +1,521 @@
+//! Bytes between a worker and its host's thread: two short queues, each with a bound, neither of which ever blocks.
+//!
+//! A full inbound pipe is not filled further, so that flow control holds the peer back; a full outbound one takes no
+//! more, so that the host waits for its event.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+
+/// Writes below this size share a buffer.
+const SMALL: usize = 16 * 1024;
+
+/// How an incoming flow of bytes ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// Whole, with these trailers.
+    Whole(Option<Box<HeaderMap>>),
+    /// The peer reset it with this code.
+    Reset(u32),
+    /// The connection or the session is over, or the message broke its own rules.
+    Closed,
+}
+
+/// What a source of bytes gives.
+pub(crate) enum Step {
+    Data(Bytes),
+    End(End),
+}
+
+/// What a host's read came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Bytes(usize),
+    End,
+    /// Nothing yet: an event follows.
+    Again,
+    Reset(u32),
+    Closed,
+}
+
+/// From a worker to the host.
+pub(crate) struct Inbound {
+    state: Mutex<In>,
+    window: usize,
+}
+
+#[derive(Default)]
+struct In {
+    chunks: VecDeque<Bytes>,
+    held: usize,
+    end: Option<End>,
+    /// The host has read once: the worker may begin.
+    started: bool,
+    /// The host was told to wait.
+    wants: bool,
+    /// The host reads no more; with a code for the peer.
+    abandoned: Option<u32>,
+    filler: Option<Waker>,
+}
+
+impl Inbound {
+    pub(crate) fn new(window: usize) -> Self {
+        Self { state: Mutex::default(), window }
+    }
+
+    /// One that has ended.
+    pub(crate) fn ended() -> Self {
+        Self { state: Mutex::new(In { end: Some(End::Whole(None)), ..In::default() }), window: 0 }
+    }
+
+    /// Reads with `copy`, which is given pieces as long as there is room for `capacity` bytes.
+    pub(crate) fn read(&self, capacity: usize, mut copy: impl FnMut(&[u8])) -> Read {
+        let mut state = self.lock();
+        let mut left = capacity;
+        while left > 0
+            && let Some(chunk) = state.chunks.front_mut()
+        {
+            let len = chunk.len().min(left);
+            copy(&chunk[..len]);
+            chunk.advance(len);
+            if chunk.is_empty() {
+                state.chunks.pop_front();
+            }
+            left -= len;
+        }
+        let read = capacity - left;
+        state.held -= read;
+        if read > 0 {
+            let filler = if state.held <= self.window / 2 { state.filler.take() } else { None };
+            drop(state);
+            wake(filler);
+            return Read::Bytes(read);
+        }
+        match &state.end {
+            _ if !state.chunks.is_empty() => Read::Again,
+            Some(End::Whole(_)) => Read::End,
+            Some(End::Reset(code)) => Read::Reset(*code),
+            Some(End::Closed) => Read::Closed,
+            None => {
+                state.wants = true;
+                state.started = true;
+                let filler = state.filler.take();
+                drop(state);
+                wake(filler);
+                Read::Again
+            }
+        }
+    }
+
+    /// The trailers, once the end was read.
+    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
+        match &self.lock().end {
+            Some(End::Whole(trailers)) => trailers.as_deref().cloned(),
+            _ => None,
+        }
+    }
+
+    /// The host reads no more.
+    pub(crate) fn abandon(&self, code: u32) {
+        let mut state = self.lock();
+        state.abandoned.get_or_insert(code);
+        state.wants = false;
+        let dropped = std::mem::take(&mut state.chunks);
+        state.held = 0;
+        let filler = state.filler.take();
+        drop(state);
+        drop(dropped);
+        wake(filler);
+    }
+
+    /// On the worker: moves bytes from a source for as long as there is room and the host wants them. `tell` is called
+    /// when there is something for a host that waits. `Ready` with the code of a host that has given up, or `None` at
+    /// the end.
+    pub(crate) fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        mut source: impl FnMut(&mut Context<'_>) -> Poll<Step>,
+        mut tell: impl FnMut(),
+    ) -> Poll<Option<u32>> {
+        loop {
+            {
+                let mut state = self.lock();
+                if let Some(code) = state.abandoned {
+                    return Poll::Ready(Some(code));
+                }
+                state.filler = Some(cx.waker().clone());
+                if !state.started || state.held >= self.window {
+                    return Poll::Pending;
+                }
+            }
+            let step = ready!(source(cx));
+            let mut state = self.lock();
+            let is_end = match step {
+                Step::Data(bytes) => {
+                    state.held += bytes.len();
+                    state.chunks.push_back(bytes);
+                    false
+                }
+                Step::End(end) => {
+                    state.end = Some(end);
+                    state.filler = None;
+                    true
+                }
+            };
+            let wanted = std::mem::take(&mut state.wants);
+            drop(state);
+            if wanted {
+                tell();
+            }
+            if is_end {
+                return Poll::Ready(None);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, In> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a host's write came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// So many bytes were taken. Fewer than were offered: an event follows when there is room.
+    Taken(usize),
+    /// It was finished or reset before.
+    Finished,
+    /// The peer wants no more, with this code.
+    Stopped(u32),
+    Closed,
+}
+
+/// What is to be sent next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Data(Bytes),
+    Finish(Option<HeaderMap>),
+    Reset(u32),
+    Order(i64),
+}
+
+/// From the host to a worker.
+pub(crate) struct Outbound {
+    state: Mutex<Out>,
+    window: usize,
+}
+
+#[derive(Default)]
+struct Out {
+    chunks: VecDeque<Bytes>,
+    /// What was written in small pieces, behind the chunks.
+    tail: BytesMut,
+    held: usize,
+    end: Option<OutEnd>,
+    order: Option<i64>,
+    /// The host was told to wait.
+    wants: bool,
+    closed: Option<Write>,
+    sender: Option<Waker>,
+}
+
+enum OutEnd {
+    Finished(Option<HeaderMap>),
+    Reset(u32),
+    Told,
+}
+
+impl Out {
+    const fn is_open(&self) -> bool {
+        self.end.is_none() && self.closed.is_none()
+    }
+
+    fn refusal(&self) -> Write {
+        match &self.closed {
+            Some(Write::Stopped(code)) => Write::Stopped(*code),
+            Some(_) => Write::Closed,
+            None => Write::Finished,
+        }
+    }
+
+    fn put_tail_down(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if self.chunks.is_empty() {
+            self.put_tail_down();
+        }
+        self.chunks.pop_front()
+    }
+}
+
+impl Outbound {
+    pub(crate) fn new(window: usize) -> Self {
+        Self { state: Mutex::default(), window }
+    }
+
+    /// Copies as much as there is room for.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Write {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return state.refusal();
+        }
+        let taken = bytes.len().min(self.window.saturating_sub(state.held));
+        state.wants |= taken < bytes.len();
+        if taken == 0 {
+            return Write::Taken(0);
+        }
+        if taken < SMALL {
+            state.tail.extend_from_slice(&bytes[..taken]);
+        } else {
+            state.put_tail_down();
+            state.chunks.push_back(Bytes::copy_from_slice(&bytes[..taken]));
+        }
+        state.held += taken;
+        let sender = state.sender.take();
+        drop(state);
+        wake(sender);
+        Write::Taken(taken)
+    }
+
+    /// Whether [`write_owned`](Self::write_owned) would take something; if not, the host is told when.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut state = self.lock();
+        let has_room = state.held < self.window;
+        state.wants |= !has_room;
+        has_room
+    }
+
+    /// Takes all of `bytes` without a copy, or nothing if the pipe is full.
+    pub(crate) fn write_owned(&self, bytes: Bytes) -> Result<(), Write> {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return Err(state.refusal());
+        }
+        if state.held >= self.window {
+            state.wants = true;
+            return Err(Write::Taken(0));
+        }
+        state.put_tail_down();
+        state.held += bytes.len();
+        state.chunks.push_back(bytes);
+        let sender = state.sender.take();
+        drop(state);
+        wake(sender);
+        Ok(())
+    }
+
+    /// No more comes; `false`: that was said before, or nobody hears it any more.
+    pub(crate) fn finish(&self, trailers: Option<HeaderMap>) -> bool {
+        self.end(OutEnd::Finished(trailers))
+    }
+
+    /// What was written need not arrive.
+    pub(crate) fn reset(&self, code: u32) -> bool {
+        self.end(OutEnd::Reset(code))
+    }
+
+    pub(crate) fn set_order(&self, order: i64) {
+        let mut state = self.lock();
+        state.order = Some(order);
+        let sender = state.sender.take();
+        drop(state);
+        wake(sender);
+    }
+
+    /// On the worker: the peer takes no more.
+    pub(crate) fn close(&self, stopped: Option<u32>) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(stopped.map_or(Write::Closed, Write::Stopped));
+        let dropped = std::mem::take(&mut state.chunks);
+        state.tail = BytesMut::new();
+        drop(state);
+        drop(dropped);
+    }
+
+    /// On the worker: what is to be sent next. `tell` is called when a host that waits has room again.
+    pub(crate) fn poll_next(&self, cx: &Context<'_>, tell: impl FnOnce()) -> Poll<Next> {
+        let mut state = self.lock();
+        if let Some(order) = state.order.take() {
+            return Poll::Ready(Next::Order(order));
+        }
+        if let Some(OutEnd::Reset(code)) = state.end {
+            state.end = Some(OutEnd::Told);
+            return Poll::Ready(Next::Reset(code));
+        }
+        if let Some(bytes) = state.pop() {
+            state.held -= bytes.len();
+            let tells = state.wants && state.held <= self.window / 2;
+            state.wants &= !tells;
+            drop(state);
+            if tells {
+                tell();
+            }
+            return Poll::Ready(Next::Data(bytes));
+        }
+        if let Some(OutEnd::Finished(trailers)) = &mut state.end {
+            let trailers = trailers.take();
+            state.end = Some(OutEnd::Told);
+            return Poll::Ready(Next::Finish(trailers));
+        }
+        state.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// On the worker: whether the host has reset it, for one who waits for the peer.
+    pub(crate) fn poll_reset(&self, cx: &Context<'_>) -> Poll<u32> {
+        let mut state = self.lock();
+        if let Some(OutEnd::Reset(code)) = state.end {
+            state.end = Some(OutEnd::Told);
+            return Poll::Ready(code);
+        }
+        state.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn end(&self, end: OutEnd) -> bool {
+        let mut state = self.lock();
+        let is_reset = matches!(end, OutEnd::Reset(_));
+        let may = match state.end {
+            None => state.closed.is_none(),
+            // What was finished and has not left yet can still be taken back.
+            Some(OutEnd::Finished(_)) => is_reset && state.closed.is_none(),
+            Some(OutEnd::Reset(_) | OutEnd::Told) => false,
+        };
+        if !may {
+            return false;
+        }
+        state.end = Some(end);
+        state.wants = false;
+        let dropped = if is_reset { std::mem::take(&mut state.chunks) } else { VecDeque::new() };
+        let sender = state.sender.take();
+        drop(state);
+        drop(dropped);
+        wake(sender);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Out> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pipe: &Inbound, capacity: usize) -> (Read, Vec<u8>) {
+        let mut bytes = Vec::new();
+        (pipe.read(capacity, |piece| bytes.extend_from_slice(piece)), bytes)
+    }
+
+    /// Fills from what is left in `source`; how often the host was told.
+    fn fill(pipe: &Inbound, source: &mut VecDeque<Step>) -> (Poll<Option<u32>>, usize) {
+        let mut told = 0;
+        let mut cx = Context::from_waker(Waker::noop());
+        let poll = pipe.poll_fill(&mut cx, |_| source.pop_front().map_or(Poll::Pending, Poll::Ready), || told += 1);
+        (poll, told)
+    }
+
+    #[test]
+    fn nothing_is_read_before_the_host_asks() {
+        let pipe = Inbound::new(10);
+        let mut source: VecDeque<_> = [Step::Data(Bytes::from("hello")), Step::End(End::Whole(None))].into();
+        assert_eq!(fill(&pipe, &mut source), (Poll::Pending, 0));
+        assert_eq!(source.len(), 2);
+        assert_eq!(read(&pipe, 8), (Read::Again, vec![]));
+        assert_eq!(fill(&pipe, &mut source), (Poll::Ready(None), 1));
+        assert_eq!(read(&pipe, 3), (Read::Bytes(3), b"hel".to_vec()));
+        assert_eq!(read(&pipe, 8), (Read::Bytes(2), b"lo".to_vec()));
+        assert_eq!(read(&pipe, 8), (Read::End, vec![]));
+    }
+
+    #[test]
+    fn full_pipe_takes_no_more() {
+        let pipe = Inbound::new(4);
+        let mut source: VecDeque<_> = (0..4).map(|_| Step::Data(Bytes::from("xxx"))).collect();
+        assert_eq!(read(&pipe, 1), (Read::Again, vec![]));
+        assert_eq!(fill(&pipe, &mut source), (Poll::Pending, 1));
+        assert_eq!(source.len(), 2, "two pieces pass the window of four bytes");
+        assert_eq!(read(&pipe, 6).0, Read::Bytes(6));
+        assert_eq!(fill(&pipe, &mut source), (Poll::Pending, 0));
+        assert!(source.is_empty());
+    }
+
+    #[test]
+    fn abandoned_pipe_ends_its_filler_with_the_code() {
+        let pipe = Inbound::new(4);
+        read(&pipe, 1);
+        pipe.abandon(9);
+        pipe.abandon(10);
+        assert_eq!(fill(&pipe, &mut VecDeque::new()), (Poll::Ready(Some(9)), 0));
+    }
+
+    #[test]
+    fn errors_come_after_the_bytes() {
+        let pipe = Inbound::new(100);
+        read(&pipe, 1);
+        let mut source: VecDeque<_> = [Step::Data(Bytes::from("x")), Step::End(End::Reset(5))].into();
+        assert_eq!(fill(&pipe, &mut source).0, Poll::Ready(None));
+        assert_eq!(read(&pipe, 9).0, Read::Bytes(1));
+        assert_eq!(read(&pipe, 9).0, Read::Reset(5));
+    }
+
+    fn next(pipe: &Outbound) -> (Poll<Next>, bool) {
+        let mut told = false;
+        (pipe.poll_next(&Context::from_waker(Waker::noop()), || told = true), told)
+    }
+
+    #[test]
+    fn writes_are_taken_up_to_the_window_and_told_when_half_is_free() {
+        let pipe = Outbound::new(10);
+        assert_eq!(pipe.write(b"01234567"), Write::Taken(8));
+        assert_eq!(pipe.write(b"abc"), Write::Taken(2));
+        assert_eq!(pipe.write(b"c"), Write::Taken(0));
+        let (Poll::Ready(Next::Data(bytes)), true) = next(&pipe) else { panic!("small writes leave as one") };
+        assert_eq!(bytes, "01234567ab");
+        assert!(pipe.finish(None) && !pipe.finish(None));
+        assert_eq!(pipe.write(b"x"), Write::Finished);
+        assert!(matches!(next(&pipe), (Poll::Ready(Next::Finish(None)), false)));
+        assert!(next(&pipe).0.is_pending());
+    }
+
+    #[test]
+    fn reset_overtakes_what_was_written() {
+        let pipe = Outbound::new(10);
+        pipe.write(b"data");
+        pipe.finish(None);
+        assert!(pipe.reset(3) && !pipe.reset(4));
+        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Reset(3))));
+    }
+
+    #[test]
+    fn peer_that_stops_is_told_to_the_writer() {
+        let pipe = Outbound::new(10);
+        pipe.close(Some(7));
+        assert_eq!(pipe.write(b"x"), Write::Stopped(7));
+        assert!(!pipe.finish(None));
+        let pipe = Outbound::new(10);
+        pipe.close(None);
+        assert_eq!(pipe.write(b"x"), Write::Closed);
+    }
+
+    #[test]
+    fn owned_bytes_are_taken_whole_or_not_at_all() {
+        let pipe = Outbound::new(4);
+        assert_eq!(pipe.write_owned(Bytes::from("longer than four")), Ok(()));
+        assert_eq!(pipe.write_owned(Bytes::from("x")), Err(Write::Taken(0)));
+    }
+}

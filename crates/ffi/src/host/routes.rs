@@ -1,0 +1,144 @@
+//! The routes of a server: declared one by one, put into force together, and exchanged while it runs.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use lorraine::router::{RouteFuture, RouterService};
+use lorraine::{Body, Files, Protocol, Request, Response, Router};
+use tower_service::Service;
+
+use super::Host;
+use super::{exchange, session};
+
+/// One declared route.
+pub(crate) enum Declared {
+    /// Of one method or, without, of those that no other route of the path takes.
+    Request { method: Option<Method>, pattern: String, to: Target },
+    /// What no route takes.
+    Fallback(Target),
+    /// Extended CONNECT with this protocol.
+    Session { pattern: String, protocol: String, route: u32 },
+    /// Connections of this ALPN, without HTTP; in force from the start only.
+    Quic { alpn: String, route: u32 },
+    Files { pattern: String, root: PathBuf },
+}
+
+/// Who answers.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Host(u32),
+    Static(Arc<Static>),
+}
+
+/// A response that is always the same.
+pub(crate) struct Static {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Default)]
+pub(crate) struct Routes {
+    declared: Mutex<Vec<Declared>>,
+    in_force: Mutex<Option<Arc<ArcSwap<RouterService>>>>,
+}
+
+impl Routes {
+    pub(crate) fn declare(&self, route: Declared) {
+        lock(&self.declared).push(route);
+    }
+
+    /// The service that serves the routes declared so far, and the protocols without HTTP. Later declarations wait.
+    ///
+    /// # Errors
+    /// A sentence that names every mistake.
+    pub(crate) fn build(&self, host: &Arc<Host>) -> Result<(Routed, Vec<(String, u32)>), String> {
+        let declared = std::mem::take(&mut *lock(&self.declared));
+        let quic = declared.iter().filter_map(|route| match route {
+            Declared::Quic { alpn, route } => Some((alpn.clone(), *route)),
+            _ => None,
+        });
+        let quic = quic.collect();
+        let service = router(host, declared)?;
+        let mut in_force = lock(&self.in_force);
+        let swap = in_force.get_or_insert_with(|| Arc::new(ArcSwap::from_pointee(service.clone())));
+        swap.store(Arc::new(service));
+        Ok((Routed(Arc::clone(swap)), quic))
+    }
+
+    /// The host answers no more: what it answered before breaks off, and no handler keeps it alive.
+    pub(crate) fn clear(&self) {
+        if let (Some(swap), Ok(empty)) = (&*lock(&self.in_force), Router::new().build()) {
+            swap.store(Arc::new(empty));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn router(host: &Arc<Host>, declared: Vec<Declared>) -> Result<RouterService, String> {
+    let mut router = Router::new();
+    for route in declared {
+        router = match route {
+            Declared::Request { method, pattern, to } => {
+                let answer = answer_with(host, to);
+                match method {
+                    Some(method) => router.route(method, pattern, answer),
+                    None => router.any(pattern, answer),
+                }
+            }
+            Declared::Fallback(to) => router.fallback(answer_with(host, to)),
+            Declared::Session { pattern, protocol, route } => {
+                let host = Arc::clone(host);
+                let protocol: Protocol = protocol.parse().map_err(|_| format!("{protocol:?} is no protocol"))?;
+                router.upgrade(pattern, protocol, move |upgrade| session::accept(Arc::clone(&host), route, upgrade))
+            }
+            Declared::Quic { .. } => router,
+            Declared::Files { pattern, root } => {
+                let files = Files::new(&root).map_err(|error| format!("{}: {error}", root.display()))?;
+                router.nest(pattern, files)
+            }
+        };
+    }
+    router.build().map_err(|error| error.to_string())
+}
+
+type Answer = futures_util::future::LocalBoxFuture<'static, Response>;
+
+fn answer_with(host: &Arc<Host>, to: Target) -> impl Fn(Request) -> Answer + Send + Sync + 'static {
+    let host = Arc::clone(host);
+    move |request| match &to {
+        Target::Host(route) => Box::pin(exchange::serve(Arc::clone(&host), *route, request)),
+        Target::Static(answer) => {
+            let mut response = Response::new(Body::from(answer.body.clone()));
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers.clone();
+            Box::pin(std::future::ready(response))
+        }
+    }
+}
+
+/// The routes in force.
+#[derive(Clone)]
+pub(crate) struct Routed(Arc<ArcSwap<RouterService>>);
+
+impl Service<Request> for Routed {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> RouteFuture {
+        RouterService::clone(&self.0.load()).call(request)
+    }
+}

@@ -1,0 +1,287 @@
+//! A session that the host runs: accepted at its word, its streams and datagrams told as they come.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use http::{HeaderName, HeaderValue};
+use lorraine::webtransport::{Datagrams, Session as Inner, SessionClosed, Upgrade, WebTransportOptions};
+use lorraine::{Request, Response, spawn_local};
+
+use super::events::Record;
+use super::exchange::{Content, Reply, Watch, ask};
+use super::handles::Handle;
+use super::stream::Stream;
+use super::{Host, Item};
+use crate::abi::events::{flags, kind};
+
+/// Streams that a host may have asked to open in one session and that wait for the peer's credit.
+const OPENING_MAX: usize = 1024;
+
+/// A session, as long as the host holds its handle.
+pub(crate) struct Session {
+    pub(crate) inner: Inner,
+    pub(crate) sender: Mutex<Datagrams>,
+    handle: Handle,
+    opening: Mutex<Opening>,
+    /// The longest datagram that fits now.
+    pub(crate) max_datagram: std::sync::atomic::AtomicUsize,
+}
+
+#[derive(Default)]
+struct Opening {
+    streams: VecDeque<Arc<Stream>>,
+    opener: Option<Waker>,
+    closed: bool,
+}
+
+/// Why a stream cannot be opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    TooMany,
+    Closed,
+}
+
+impl Session {
+    /// Queues a stream to be opened as soon as the peer allows it.
+    pub(crate) fn open(&self, stream: Arc<Stream>) -> Result<(), NotOpened> {
+        let mut opening = self.lock();
+        if opening.closed {
+            return Err(NotOpened::Closed);
+        }
+        if opening.streams.len() >= OPENING_MAX {
+            return Err(NotOpened::TooMany);
+        }
+        opening.streams.push_back(stream);
+        let opener = opening.opener.take();
+        drop(opening);
+        if let Some(opener) = opener {
+            opener.wake();
+        }
+        Ok(())
+    }
+
+    /// The host lets go: a session that goes on is closed with code 0.
+    pub(crate) fn release(&self) {
+        self.inner.close(0, "");
+    }
+
+    fn poll_opening(&self, cx: &Context<'_>) -> Poll<Option<Arc<Stream>>> {
+        let mut opening = self.lock();
+        if opening.closed {
+            return Poll::Ready(None);
+        }
+        match opening.streams.pop_front() {
+            Some(stream) => Poll::Ready(Some(stream)),
+            None => {
+                opening.opener = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// No more is opened; what waited is given back.
+    fn stop_opening(&self) -> VecDeque<Arc<Stream>> {
+        let mut opening = self.lock();
+        opening.closed = true;
+        let opener = opening.opener.take();
+        let streams = std::mem::take(&mut opening.streams);
+        drop(opening);
+        if let Some(opener) = opener {
+            opener.wake();
+        }
+        streams
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Opening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, kind: u32) -> Record {
+        Record { kind, handle: self.handle.to_bits(), ..Record::default() }
+    }
+}
+
+/// Answers a request for a session as the host says.
+pub(crate) async fn accept(host: Arc<Host>, route: u32, upgrade: Upgrade) -> Response {
+    let is_webtransport = upgrade.protocol().is_webtransport();
+    let mut request = Request::new(lorraine::RequestBody::empty());
+    let own = upgrade.request();
+    *request.method_mut() = own.method.clone();
+    *request.uri_mut() = own.uri.clone();
+    *request.headers_mut() = own.headers.clone();
+    *request.extensions_mut() = own.extensions.clone();
+    let (reply, watch) = match ask(&host, route, request, true).await {
+        Ok(asked) => asked,
+        Err(answer) => return answer,
+    };
+    let Reply { status, headers, content } = *reply;
+    let protocol = match content {
+        Content::Session(protocol) => protocol,
+        Content::Full(bytes) => {
+            watch.hand_over();
+            let mut response = Response::new(bytes.into());
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            return response;
+        }
+        Content::Stream => return lorraine::IntoResponse::into_response(http::StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let mut response = if is_webtransport {
+        // The host has seen the origin and said yes.
+        let options = WebTransportOptions::new().any_origin().protocols(protocol);
+        upgrade.session(&options, move |session| run(host, watch, session, true))
+    } else {
+        upgrade.datagrams(move |datagrams| run(host, watch, datagrams.session().clone(), false))
+    };
+    for (name, value) in headers_without_names(headers) {
+        response.headers_mut().append(name, value);
+    }
+    response
+}
+
+/// Fields with their names: a map gives a name only once.
+fn headers_without_names(headers: http::HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let mut last = None;
+    let named = headers.into_iter().filter_map(|(name, value)| {
+        last = name.or_else(|| last.clone());
+        last.clone().map(|name| (name, value))
+    });
+    named.collect()
+}
+
+async fn run(host: Arc<Host>, watch: Watch, inner: Inner, has_streams: bool) {
+    let handle = watch.hand_over();
+    let session = begin(&inner, handle);
+    if !host.replace(handle, Item::Session(Arc::clone(&session))) {
+        return inner.close(0, "");
+    }
+    serve(host, session, has_streams).await;
+}
+
+/// Runs a connection without HTTP as a session of its own.
+pub(crate) async fn serve_quic(host: Arc<Host>, route: u32, inner: Inner) {
+    let slot = Arc::new(std::sync::OnceLock::<Arc<Session>>::new());
+    let Some(handle) = host.insert_with(|handle| {
+        let session = begin(&inner, handle);
+        let _ = slot.set(Arc::clone(&session));
+        Item::Session(session)
+    }) else {
+        return inner.close(0, "too many connections");
+    };
+    let Some(session) = slot.get().cloned() else { return };
+    let peer = lorraine::RequestExt::peer_addr(inner.request()).map(|addr| addr.to_string()).unwrap_or_default();
+    let record = Record { kind: kind::CONNECTION, handle: handle.to_bits(), route, ..Record::default() };
+    if !host.offer(&record, peer.as_bytes()) {
+        host.remove(handle);
+        return inner.close(0, "too many connections");
+    }
+    serve(host, session, true).await;
+}
+
+fn begin(inner: &Inner, handle: Handle) -> Arc<Session> {
+    let sender = Mutex::new(inner.datagrams());
+    let (opening, max_datagram) = (Mutex::default(), Default::default());
+    Arc::new(Session { inner: inner.clone(), sender, handle, opening, max_datagram })
+}
+
+async fn serve(host: Arc<Host>, session: Arc<Session>, has_streams: bool) {
+    host.tell(&session.record(kind::SESSION_OPEN), session.inner.protocol().unwrap_or_default().as_bytes());
+    spawn_local(receive_datagrams(Arc::clone(&host), Arc::clone(&session)));
+    spawn_local(watch_draining(Arc::clone(&host), Arc::clone(&session)));
+    if has_streams {
+        spawn_local(accept_bidirectional(Arc::clone(&host), Arc::clone(&session)));
+        spawn_local(accept_unidirectional(Arc::clone(&host), Arc::clone(&session)));
+        spawn_local(open_streams(Arc::clone(&host), Arc::clone(&session)));
+    }
+    let closed = session.inner.closed().await;
+    for stream in session.stop_opening() {
+        give_up(&host, &stream);
+    }
+    let mut flags = 0;
+    if matches!(closed, SessionClosed::ByUs { .. }) {
+        flags |= flags::BY_US;
+    }
+    if !matches!(closed, SessionClosed::ByUs { .. } | SessionClosed::ByPeer { .. }) {
+        flags |= flags::LOST;
+    }
+    let reason = match &closed {
+        SessionClosed::ByPeer { reason, .. } | SessionClosed::ByUs { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    };
+    let record = Record { code: closed.code().unwrap_or(0), flags, ..session.record(kind::SESSION_CLOSED) };
+    host.tell(&record, reason.as_bytes());
+}
+
+fn give_up(host: &Host, stream: &Stream) {
+    stream.close();
+    let parent = stream.session.to_bits();
+    host.tell(&Record { kind: kind::ENDED, handle: stream.handle(), parent, ..Record::default() }, b"");
+}
+
+async fn receive_datagrams(host: Arc<Host>, session: Arc<Session>) {
+    let mut datagrams = session.inner.datagrams();
+    let longest = datagrams.max_len().await.unwrap_or(0);
+    session.max_datagram.store(longest, std::sync::atomic::Ordering::Relaxed);
+    let record = session.record(kind::DATAGRAM);
+    loop {
+        // While the host is behind, datagrams wait in the session's own queue, whose oldest give way.
+        poll_fn(|cx| host.events.poll_room(cx)).await;
+        let Ok(payload) = datagrams.recv().await else { return };
+        host.offer(&record, &payload);
+    }
+}
+
+async fn watch_draining(host: Arc<Host>, session: Arc<Session>) {
+    session.inner.draining().await;
+    host.tell(&session.record(kind::SESSION_DRAINING), b"");
+}
+
+async fn accept_bidirectional(host: Arc<Host>, session: Arc<Session>) {
+    while let Ok((send, recv)) = session.inner.accept_bi().await {
+        tell_stream(&host, &session, Some(send), Some(recv));
+    }
+}
+
+async fn accept_unidirectional(host: Arc<Host>, session: Arc<Session>) {
+    while let Ok(recv) = session.inner.accept_uni().await {
+        tell_stream(&host, &session, None, Some(recv));
+    }
+}
+
+/// A stream of the peer's. Where there is no handle left it is dropped, which stops and resets it.
+fn tell_stream(
+    host: &Arc<Host>,
+    session: &Session,
+    send: Option<lorraine::webtransport::SendStream>,
+    recv: Option<lorraine::webtransport::RecvStream>,
+) {
+    let stream = Stream::new(session.handle, host.window(), true, send.is_some());
+    let Some(handle) = host.insert(Item::Stream(Arc::clone(&stream))) else { return };
+    stream.set_handle(handle);
+    let flags = if send.is_some() { flags::BIDIRECTIONAL } else { 0 };
+    stream.run(host, send, recv);
+    let parent = session.handle.to_bits();
+    host.tell(&Record { kind: kind::STREAM, flags, handle: handle.to_bits(), parent, ..Record::default() }, b"");
+}
+
+/// Opens what the host asks for, one after the other.
+async fn open_streams(host: Arc<Host>, session: Arc<Session>) {
+    while let Some(stream) = poll_fn(|cx| session.poll_opening(cx)).await {
+        let opened = if stream.inbound.is_some() {
+            session.inner.open_bi().await.map(|(send, recv)| (send, Some(recv)))
+        } else {
+            session.inner.open_uni().await.map(|send| (send, None))
+        };
+        match opened {
+            Ok((send, recv)) => {
+                stream.run(&host, Some(send), recv);
+                let parent = stream.session.to_bits();
+                let record = Record { kind: kind::STREAM_OPEN, handle: stream.handle(), parent, ..Record::default() };
+                host.tell(&record, b"");
+            }
+            Err(_) => give_up(&host, &stream),
+        }
+    }
+}
