@@ -11,7 +11,7 @@ use crate::host::{Host, life};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LorraineMetrics {
-    /// `sizeof(LorraineMetrics)`, to be set before the call. A library that is older fills in what it knows.
+    /// The size of this struct, as the caller knows it, to be set before the call. A library that is older fills in what it knows.
     pub size: u64,
     /// Connections that exist.
     pub connections: u64,

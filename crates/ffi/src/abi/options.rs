@@ -32,7 +32,7 @@ pub const LORRAINE_CONGESTION_BBR2: u32 = 2;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct LorraineOptions {
-    /// `sizeof(LorraineOptions)`.
+    /// The size of this struct, as the caller knows it.
     pub size: u32,
     /// The UDP port; 0: the system chooses.
     pub port: u32,
