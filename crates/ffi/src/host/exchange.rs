@@ -106,7 +106,7 @@ impl Exchange {
         drop(state);
         // RFC 9114 §4.1: an upload that nobody reads any more is no error.
         self.inbound.abandon(0);
-        self.outbound.reset(0);
+        self.outbound.let_go();
         if let Some(waiter) = waiter {
             waiter.wake();
         }

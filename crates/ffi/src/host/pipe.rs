@@ -321,6 +321,13 @@ impl Outbound {
         self.end(OutEnd::Reset(code))
     }
 
+    /// The host lets go: what was not finished is reset.
+    pub(crate) fn let_go(&self) {
+        if self.lock().end.is_none() {
+            self.end(OutEnd::Reset(0));
+        }
+    }
+
     pub(crate) fn set_order(&self, order: i64) {
         let mut state = self.lock();
         state.order = Some(order);
@@ -499,6 +506,20 @@ mod tests {
         pipe.finish(None);
         assert!(pipe.reset(3) && !pipe.reset(4));
         assert!(matches!(next(&pipe).0, Poll::Ready(Next::Reset(3))));
+    }
+
+    #[test]
+    fn letting_go_resets_only_what_was_not_finished() {
+        let pipe = Outbound::new(10);
+        pipe.write(b"data");
+        pipe.finish(None);
+        pipe.let_go();
+        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Data(_))));
+        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Finish(None))));
+        let pipe = Outbound::new(10);
+        pipe.write(b"data");
+        pipe.let_go();
+        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Reset(0))));
     }
 
     #[test]

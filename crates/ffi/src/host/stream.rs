@@ -53,7 +53,7 @@ impl Stream {
             inbound.abandon(0);
         }
         if let Some(outbound) = &self.outbound {
-            outbound.reset(0);
+            outbound.let_go();
         }
     }
 

@@ -1,0 +1,254 @@
+/** One request while JavaScript works on it: reading its body, writing its response, hearing that its client is gone. */
+import type { Bridge, Live } from "./bridge";
+import { RESPOND_RELEASE, RESPOND_STREAM } from "./events";
+import { address, AGAIN, ERROR_RESET, native } from "./native";
+
+/** Most bytes read in one piece. */
+const PIECE = 64 * 1024;
+const scratch = new Uint8Array(PIECE);
+const code = new Uint32Array(1);
+
+/** Reads what is there. `null`: the end; `undefined`: nothing yet. */
+export function readPiece(handle: number): Uint8Array | null | undefined {
+  const length = native.lorraine_read(handle, scratch, PIECE, code);
+  if (length > 0) return scratch.slice(0, length);
+  if (length === 0) return null;
+  if (length === AGAIN) return undefined;
+  if (length === ERROR_RESET) throw new StreamResetError(code[0]!);
+  throw new ConnectionGoneError();
+}
+
+/** The peer broke a body or a stream off. */
+export class StreamResetError extends Error {
+  override readonly name = "StreamResetError";
+  constructor(readonly code: number) {
+    super(`the peer reset the stream with code ${code}`);
+  }
+}
+
+/** The client is gone, or the stream is over. */
+export class ConnectionGoneError extends Error {
+  override readonly name = "ConnectionGoneError";
+  constructor() {
+    super("the client is gone, or the stream is over");
+  }
+}
+
+/** A body had more bytes than `maxRequestBodySize` allows. */
+export class BodyTooLargeError extends Error {
+  override readonly name = "BodyTooLargeError";
+  constructor(readonly limit: number) {
+    super(`the request body is longer than ${limit} bytes`);
+  }
+}
+
+export class Exchange implements Live {
+  readonly handle: number;
+  readonly #bridge: Bridge;
+  readonly #maxBody: number;
+  readonly #onDone: () => void;
+  #readable: (() => void) | null = null;
+  #writable: (() => void) | null = null;
+  #read = 0;
+  #done = false;
+  #answered = false;
+  #registered = false;
+  #abort: AbortController | null = null;
+  #cancel: ((reason: unknown) => void) | null = null;
+
+  constructor(handle: number, bridge: Bridge, maxBody: number, onDone: () => void) {
+    this.handle = handle;
+    this.#bridge = bridge;
+    this.#maxBody = maxBody;
+    this.#onDone = onDone;
+  }
+
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Aborted when the client goes away before the response is through. */
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#done && !this.#answered) this.#abort.abort(new ConnectionGoneError());
+    return this.#abort.signal;
+  }
+
+  /** From here on events of this request come here. Needed by whatever does not end within the handler's first turn. */
+  register(): void {
+    if (this.#registered || this.#done) return;
+    this.#registered = true;
+    this.#bridge.live.set(this.handle, this);
+  }
+
+  onReadable(): void {
+    const readable = this.#readable;
+    this.#readable = null;
+    readable?.();
+  }
+
+  onWritable(): void {
+    const writable = this.#writable;
+    this.#writable = null;
+    writable?.();
+  }
+
+  onEnded(): void {
+    if (this.#done) return;
+    const gone = new ConnectionGoneError();
+    const cancel = this.#cancel;
+    native.lorraine_release(this.handle);
+    this.#finish();
+    this.#abort?.abort(gone);
+    cancel?.(gone);
+    this.onReadable();
+    this.onWritable();
+  }
+
+  /** The next piece of the body; `null` at the end. */
+  async next(): Promise<Uint8Array | null> {
+    for (;;) {
+      if (this.#done) throw new ConnectionGoneError();
+      const piece = readPiece(this.handle);
+      if (piece !== undefined) {
+        this.#read += piece?.length ?? 0;
+        if (this.#read > this.#maxBody) {
+          native.lorraine_stop_sending(this.handle, 0);
+          throw new BodyTooLargeError(this.#maxBody);
+        }
+        return piece;
+      }
+      this.register();
+      await new Promise<void>(resolve => { this.#readable = resolve; });
+    }
+  }
+
+  /** The whole body. */
+  async all(): Promise<Uint8Array<ArrayBuffer>> {
+    const pieces: Uint8Array[] = [];
+    for (let piece = await this.next(); piece !== null; piece = await this.next()) pieces.push(piece);
+    if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>;
+    return new Uint8Array(Bun.concatArrayBuffers(pieces) as ArrayBuffer);
+  }
+
+  /** The body as a stream, which reads as it is read. */
+  stream(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>({
+      pull: async controller => {
+        const piece = await this.next();
+        if (piece === null) controller.close();
+        else controller.enqueue(piece);
+      },
+      cancel: () => {
+        if (!this.#done) native.lorraine_stop_sending(this.handle, 0);
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Answers with all there is. */
+  respond(status: number, headers: string, body: string | Uint8Array | null): void {
+    if (this.#done || this.#answered) return;
+    this.#answered = true;
+    this.#bridge.respond(this.handle, status, headers, body, RESPOND_RELEASE);
+    this.#finish();
+    // Who still reads the body hears that it is over.
+    this.onReadable();
+  }
+
+  /** Answers with what `source` brings, as fast as the client takes it. */
+  async respondWith(status: number, headers: string, first: Uint8Array[], source: ByteSource): Promise<void> {
+    if (this.#done || this.#answered) return source.cancel(new ConnectionGoneError());
+    this.#answered = true;
+    this.register();
+    const lines = Buffer.from(headers, "latin1");
+    // What was gathered before must not overtake it.
+    this.#bridge.flush();
+    const begun = native.lorraine_respond(
+      this.handle, status, address(lines.length > 0 ? lines : null), lines.length, null, 0, RESPOND_STREAM,
+    );
+    if (begun < 0) {
+      await source.cancel(new ConnectionGoneError());
+      this.#release();
+      return;
+    }
+    this.#cancel = reason => void source.cancel(reason).catch(() => {});
+    try {
+      for (const piece of first) await this.#write(piece);
+      for (let piece = await source.next(); piece !== null; piece = await source.next()) await this.#write(piece);
+    } catch (error) {
+      if (this.#done) return;
+      native.lorraine_reset(this.handle, 0);
+      this.#release();
+      await source.cancel(error).catch(() => {});
+      throw error;
+    }
+    if (this.#done) return;
+    native.lorraine_finish(this.handle, null, 0);
+    // Not released: the end of an upload that is still read, and of the response, are the worker's to see.
+    this.#releaseWhenSent();
+  }
+
+  async #write(piece: Uint8Array): Promise<void> {
+    let rest = piece;
+    while (rest.length > 0) {
+      if (this.#done) throw new ConnectionGoneError();
+      const taken = native.lorraine_write(this.handle, rest, rest.length);
+      if (taken < 0) throw new ConnectionGoneError();
+      if (taken === rest.length) return;
+      rest = rest.subarray(taken);
+      await new Promise<void>(resolve => { this.#writable = resolve; });
+    }
+  }
+
+  #releaseWhenSent(): void {
+    native.lorraine_release(this.handle);
+    this.#finish();
+    this.onReadable();
+  }
+
+  #release(): void {
+    native.lorraine_release(this.handle);
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#cancel = null;
+    if (this.#registered) this.#bridge.live.delete(this.handle);
+    this.#onDone();
+  }
+}
+
+/** Where the bytes of a response come from. */
+export interface ByteSource {
+  next(): Promise<Uint8Array | null>;
+  cancel(reason: unknown): Promise<void>;
+}
+
+const encoder = new TextEncoder();
+
+/** A stream as a source of bytes; text is encoded as UTF-8. */
+export function fromReader(reader: ReadableStreamDefaultReader<unknown>): ByteSource {
+  return {
+    async next() {
+      const { value, done } = await reader.read();
+      return done ? null : toBytes(value);
+    },
+    async cancel(reason) {
+      await reader.cancel(reason);
+    },
+  };
+}
+
+export function toBytes(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  if (typeof value === "string") return encoder.encode(value);
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  throw new TypeError("lorraine: a stream gave something that is neither bytes nor text");
+}

@@ -1,0 +1,10 @@
+/** Lorraine for Bun: HTTP/3 and WebTransport, on native threads. */
+export { BodyTooLargeError, ConnectionGoneError, StreamResetError } from "./exchange";
+export type { Metrics } from "./metrics";
+export { version } from "./native";
+export type { Answer, Limits, PEM, ServeOptions, TLSOptions, TransportOptions } from "./options";
+export type { H3Request } from "./request";
+export type { Handler, Method, Params, Routes } from "./routes";
+export { type Doorbell, serve, Server } from "./serve";
+export { type DatagramDuplex, type SendOptions, type WebTransportOptions, WebTransportSession } from "./session";
+export { type BidiStream, ReceiveStream, SendStream, WebTransportError } from "./streams";

@@ -1,0 +1,168 @@
+/**
+ * Requests, built as they are looked at: a handler that reads only `params` pays for nothing else.
+ *
+ * An object of this class is an `instanceof Request`, with every property and method of one. What is not cheap to have
+ * (headers, a real `Request` for `clone`, `formData` and the like) is made on first use.
+ */
+import { FLAG_EARLY_DATA, FLAG_HAS_BODY } from "./events";
+import type { Exchange } from "./exchange";
+
+/** A request as handlers get it. */
+export interface H3Request<P = Record<string, string>> extends Request {
+  /** The parameters of the route, decoded: `id` of `/users/:id`, `*` of `/files/*`. */
+  readonly params: P;
+  /** Whether it came in early data, and so may be a replay. */
+  readonly earlyData: boolean;
+}
+
+const LINES_BEFORE_PARAMS = 6;
+
+class LazyRequest {
+  readonly #text: string;
+  readonly #counts: number;
+  readonly #flags: number;
+  readonly #exchange: Exchange | null;
+  #lines: string[] | null = null;
+  #params: Record<string, string> | null = null;
+  #headers: Headers | null = null;
+  #url: string | null = null;
+  #real: Request | null = null;
+  #stream: ReadableStream<Uint8Array> | null = null;
+  #used = false;
+
+  constructor(text: string, counts: number, flags: number, exchange: Exchange | null) {
+    this.#text = text;
+    this.#counts = counts;
+    this.#flags = flags;
+    this.#exchange = exchange;
+  }
+
+  #line(index: number): string {
+    this.#lines ??= this.#text.split("\n");
+    return this.#lines[index] ?? "";
+  }
+
+  get method(): string {
+    return this.#text.slice(0, this.#text.indexOf("\n"));
+  }
+
+  get url(): string {
+    return (this.#url ??= `${this.#line(3)}://${this.#line(2)}${this.#line(1)}`);
+  }
+
+  get params(): Record<string, string> {
+    if (this.#params !== null) return this.#params;
+    const params: Record<string, string> = {};
+    for (let n = this.#counts >>> 16, at = LINES_BEFORE_PARAMS; n > 0; n--, at++) {
+      const line = this.#line(at);
+      const equals = line.indexOf("=");
+      const value = line.slice(equals + 1);
+      const name = line.slice(0, equals);
+      params[name.includes("%") ? decodeURIComponent(name) : name] = value.includes("%") ? decodeURIComponent(value) : value;
+    }
+    return (this.#params = params);
+  }
+
+  get headers(): Headers {
+    if (this.#headers !== null) return this.#headers;
+    const pairs: [string, string][] = [];
+    const first = LINES_BEFORE_PARAMS + (this.#counts >>> 16);
+    for (let n = this.#counts & 0xffff, at = first; n > 0; n--, at++) {
+      const line = this.#line(at);
+      const colon = line.indexOf(":");
+      pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
+    }
+    return (this.#headers = new Headers(pairs));
+  }
+
+  get earlyData(): boolean {
+    return (this.#flags & FLAG_EARLY_DATA) !== 0;
+  }
+
+  get signal(): AbortSignal {
+    return this.#exchange?.signal ?? new AbortController().signal;
+  }
+
+  get hasBody(): boolean {
+    return (this.#flags & FLAG_HAS_BODY) !== 0;
+  }
+
+  get body(): ReadableStream<Uint8Array> | null {
+    if (!this.hasBody || this.#exchange === null) return null;
+    if (this.#real !== null) return this.#real.body as ReadableStream<Uint8Array> | null;
+    return (this.#stream ??= this.#exchange.stream());
+  }
+
+  get bodyUsed(): boolean {
+    return this.#used || (this.#real?.bodyUsed ?? false) || (this.#stream?.locked ?? false);
+  }
+
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#real !== null || this.#stream !== null) return this.#native().bytes() as Promise<Uint8Array<ArrayBuffer>>;
+    if (this.#used) throw new TypeError("Body already used");
+    if (!this.hasBody || this.#exchange === null) return new Uint8Array(0);
+    this.#used = true;
+    return this.#exchange.all();
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    const bytes = await this.bytes();
+    if (bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer;
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  }
+
+  async text(): Promise<string> {
+    return new TextDecoder().decode(await this.bytes());
+  }
+
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+
+  async blob(): Promise<Blob> {
+    return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" });
+  }
+
+  async formData(): Promise<FormData> {
+    return this.#native().formData() as Promise<FormData>;
+  }
+
+  clone(): Request {
+    return this.#native().clone() as unknown as Request;
+  }
+
+  /** A request of Bun's own, which takes the body over. */
+  #native(): Request {
+    if (this.#real !== null) return this.#real;
+    const body = this.body;
+    const init = { method: this.method, headers: this.headers, signal: this.signal };
+    this.#real = new Request(this.url, body === null ? init : ({ ...init, body, duplex: "half" } as RequestInit));
+    return this.#real;
+  }
+
+  get cache(): string { return "default"; }
+  get credentials(): string { return "include"; }
+  get destination(): string { return ""; }
+  get integrity(): string { return ""; }
+  get keepalive(): boolean { return false; }
+  get mode(): string { return "navigate"; }
+  get redirect(): string { return "follow"; }
+  get referrer(): string { return ""; }
+  get referrerPolicy(): string { return ""; }
+
+  static peer(request: LazyRequest): string {
+    return request.#line(4);
+  }
+}
+
+Object.setPrototypeOf(LazyRequest.prototype, Request.prototype);
+
+/** A request out of what the bridge told. */
+export function makeRequest(text: string, counts: number, flags: number, exchange: Exchange | null): H3Request {
+  return new LazyRequest(text, counts, flags, exchange) as unknown as H3Request;
+}
+
+/** The address that a request came from, as text; "" for requests that did not come over a connection. */
+export function peerOf(request: Request): string {
+  return request instanceof LazyRequest ? LazyRequest.peer(request) : "";
+}

@@ -1,0 +1,77 @@
+/** From what a handler gave back to what is sent. */
+import { type Exchange, fromReader, toBytes } from "./exchange";
+import type { Answer } from "./options";
+import { headerLines } from "./routes";
+
+const TEXT = "content-type:text/plain;charset=utf-8\n";
+const BINARY = "content-type:application/octet-stream\n";
+
+/** Bytes of a body that are gathered before it is sent bit by bit. */
+const AT_ONCE = 256 * 1024;
+
+interface Many {
+  value: unknown[];
+  done: boolean;
+}
+
+/** Sends an answer. The promise, if there is one, is through when a streamed body is. */
+export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
+  if (typeof answer === "string") return exchange.respond(200, TEXT, answer);
+  if (answer instanceof Uint8Array) return exchange.respond(200, BINARY, answer);
+  if (!(answer instanceof Response)) {
+    throw new TypeError("lorraine: a handler must give back a Response, a string or bytes");
+  }
+  const headers = headerLines(answer.headers);
+  const { status, body } = answer;
+  if (body === null) return exchange.respond(status, headers, null);
+  if (body.locked) throw new TypeError("lorraine: the body of a response was used before it was sent");
+  // Bun's own: all that is there at once, without a promise. For a body at hand that is the whole.
+  const reader = body.getReader() as ReadableStreamDefaultReader<unknown> & { readMany(): Many | Promise<Many> };
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const many = reader.readMany();
+    if (many instanceof Promise) return stream(exchange, status, headers, pieces, reader, many);
+    for (const value of many.value) {
+      const piece = toBytes(value);
+      pieces.push(piece);
+      length += piece.length;
+    }
+    if (many.done) break;
+    if (length > AT_ONCE) return stream(exchange, status, headers, pieces, reader, null);
+  }
+  exchange.respond(status, headers, pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+}
+
+/** The rest of a body comes as it comes; `pending` is a read that is under way. */
+async function stream(
+  exchange: Exchange, status: number, headers: string, first: Uint8Array[],
+  reader: ReadableStreamDefaultReader<unknown>, pending: Promise<Many> | null,
+): Promise<void> {
+  const source = fromReader(reader);
+  const next = source.next;
+  let queue: unknown[] = [];
+  let ended = false;
+  source.next = async () => {
+    if (pending !== null) {
+      const many = await pending;
+      pending = null;
+      queue = many.value;
+      ended = many.done;
+    }
+    if (queue.length > 0) return toBytes(queue.shift());
+    return ended ? null : next();
+  };
+  // A body that was only waiting for a turn goes out whole, with its length.
+  if (pending !== null) {
+    const many = await pending;
+    pending = null;
+    queue = many.value;
+    ended = many.done;
+    if (ended) {
+      const pieces = [...first, ...queue.map(toBytes)];
+      return exchange.respond(status, headers, Buffer.concat(pieces));
+    }
+  }
+  return exchange.respondWith(status, headers, first, source);
+}

@@ -1,0 +1,98 @@
+/** Routes: from the shapes that `Bun.serve` takes to numbers that the native router gives back. */
+import type { Answer, MaybePromise } from "./options";
+import type { H3Request } from "./request";
+import type { Server } from "./serve";
+import { address, check, cstring, native } from "./native";
+
+export type Method = "GET" | "POST" | "PUT" | "DELETE" | "PATCH" | "HEAD" | "OPTIONS";
+
+/** The parameters in a path: `Params<"/users/:id/*">` is `{ id: string; "*": string }`. */
+export type Params<P extends string> = P extends `${string}:${infer K}/${infer Rest}`
+  ? { [k in K]: string } & Params<`/${Rest}`>
+  : P extends `${string}:${infer K}`
+    ? { [k in K]: string }
+    : P extends `${string}/*`
+      ? { "*": string }
+      : {};
+
+export type Handler<D, P extends string> = (request: H3Request<Params<P>>, server: Server<D>) => MaybePromise<Answer>;
+
+/** By path: a fixed response, which is answered without entering JavaScript; a handler; or either by method. */
+export type Routes<D, R extends string> = {
+  [P in R]: Response | Handler<D, P> | { [M in Method]?: Response | Handler<D, P> };
+};
+
+type AnyHandler = (request: H3Request, server: Server<never>) => MaybePromise<Answer | undefined>;
+
+/** Number of the route for what no other takes. */
+export const FALLBACK = 0;
+/** Number of the route for sessions. */
+export const SESSIONS = 1;
+const FIRST = 2;
+
+/** The handlers by number. */
+export class RouteTable {
+  readonly handlers: AnyHandler[] = [];
+
+  constructor(fetch: AnyHandler | undefined) {
+    this.handlers[FALLBACK] = fetch ?? (() => new Response(null, { status: 404 }));
+    this.handlers[SESSIONS] = () => new Response(null, { status: 501 });
+  }
+
+  /** Declares every route to the native router. */
+  declare(server: number, routes: Record<string, unknown>, takesSessions: boolean): void {
+    let next = FIRST;
+    const declare = (method: string | null, path: string, value: unknown) => {
+      if (value instanceof Response && declareStatic(server, method, path, value)) return;
+      const handler = value instanceof Response ? () => value.clone() : value;
+      if (typeof handler !== "function") {
+        throw new TypeError(`lorraine: the route ${path} must be a Response, a function, or an object of these by method`);
+      }
+      this.handlers[next] = handler as AnyHandler;
+      const [name, pattern] = [cstring(method), cstring(path)];
+      check(native.lorraine_route(server, address(name), address(pattern), next), `route ${path}`);
+      next++;
+    };
+    for (const [path, value] of Object.entries(routes)) {
+      if (typeof value === "function" || value instanceof Response) declare(null, path, value);
+      else if (value === null || typeof value !== "object") declare(null, path, value);
+      else for (const [method, own] of Object.entries(value)) declare(method, path, own);
+    }
+    check(native.lorraine_route(server, null, null, FALLBACK), "fallback");
+    if (takesSessions) {
+      const all = cstring("/*")!;
+      check(native.lorraine_route_session(server, address(all), null, SESSIONS), "sessions");
+    }
+  }
+}
+
+/** Hands a fixed response to the native side; `false`: its body is not at hand, such as a file's. */
+function declareStatic(server: number, method: string | null, path: string, response: Response): boolean {
+  const peeked = Bun.peek(response.clone().blob());
+  if (peeked instanceof Promise) return false;
+  const bytes = Bun.peek(peeked.bytes());
+  if (bytes instanceof Promise) return false;
+  const lines = Buffer.from(headerLines(response.headers, peeked.type), "latin1");
+  const [name, pattern] = [cstring(method), cstring(path)];
+  check(
+    native.lorraine_route_static(
+      server, address(name), address(pattern), response.status, address(lines.length > 0 ? lines : null), lines.length,
+      address(bytes.length > 0 ? bytes : null), bytes.length,
+    ),
+    `route ${path}`,
+  );
+  return true;
+}
+
+/** Fields as lines, with a type for a body that has one of its own. */
+export function headerLines(headers: Headers, type = ""): string {
+  let lines = "";
+  let typed = type === "";
+  for (const [name, value] of headers) {
+    // They describe the transfer of HTTP/1.1; HTTP/3 has none of them.
+    if (name === "connection" || name === "transfer-encoding" || name === "keep-alive") continue;
+    if (name === "content-type") typed = true;
+    lines += `${name}:${value}\n`;
+  }
+  return typed ? lines : `${lines}content-type:${type}\n`;
+}

@@ -1,0 +1,314 @@
+/** `serve`: a running server as a program holds it. */
+import { readFileSync } from "node:fs";
+import { Bridge, type Doorbell, type Listener } from "./bridge";
+import { FLAG_HAS_BODY } from "./events";
+import { BodyTooLargeError, ConnectionGoneError, Exchange } from "./exchange";
+import { readMetrics, type Metrics } from "./metrics";
+import { address, check, native } from "./native";
+import { type Answer, encodeOptions, type MaybePromise, type PEM, type ServeOptions, type TLSOptions } from "./options";
+import { type H3Request, makeRequest, peerOf } from "./request";
+import { send } from "./respond";
+import { RouteTable } from "./routes";
+import { SessionTable, type WebTransportSession } from "./session";
+
+const MAX_BODY = 128 * 1024 * 1024;
+/** How long a stop waits for what is under way, unless it is told otherwise. */
+const GRACE_MS = 30_000;
+
+/** A running server. */
+export class Server<D = undefined> implements Listener, AsyncDisposable, Disposable {
+  readonly port: number;
+  readonly hostname: string;
+  readonly url: URL;
+  readonly id: string;
+  readonly #handle: number;
+  readonly #bridge: Bridge;
+  readonly #sessions: SessionTable<D>;
+  readonly #stopped = Promise.withResolvers<void>();
+  #options: ServeOptions<D, string>;
+  #table: RouteTable;
+  #pending = 0;
+  #isStopped = false;
+
+  /** Use {@link serve}. */
+  constructor(options: ServeOptions<D, string>, id: string) {
+    this.#options = options;
+    this.id = id;
+    const { struct, held } = encodeOptions(options as never);
+    const handle = new Float64Array(1);
+    const bits = new BigUint64Array(handle.buffer);
+    check(native.lorraine_new(struct, bits), "the server cannot be made");
+    void held;
+    this.#handle = Number(bits[0]);
+    try {
+      this.#giveCertificates(options.tls);
+      this.#table = this.#declare(options);
+      this.#bridge = new Bridge(this.#handle, this, options.doorbell ?? "socket");
+      this.#sessions = new SessionTable(this.#bridge, this, options.webtransport);
+      check(native.lorraine_start(this.#handle), "the server cannot start");
+    } catch (error) {
+      native.lorraine_free(this.#handle);
+      throw error;
+    }
+    this.port = native.lorraine_port(this.#handle);
+    this.hostname = options.hostname ?? "::";
+    this.url = new URL(`https://${isAny(this.hostname) ? "localhost" : bracketed(this.hostname)}:${this.port}/`);
+    running.add(this as unknown as Server<never>);
+  }
+
+  /** Requests whose responses are not through. */
+  get pendingRequests(): number {
+    return this.#pending;
+  }
+
+  /** Sessions that are open. */
+  get pendingSessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** Through when the server has stopped, by whomever; it fails with what a worker died of. */
+  get stopped(): Promise<void> {
+    return this.#stopped.promise;
+  }
+
+  /** The WebTransport sessions that are open. */
+  get sessions(): Iterable<WebTransportSession<D>> {
+    return this.#sessions.open;
+  }
+
+  /**
+   * Stops: no new connections, GOAWAY on the old ones, and what is under way gets `timeout` ms (30,000; 0 with `true`).
+   * Through when the last thread has ended. May be called in a handler, which must not wait for it: its own answer is what
+   * the stop waits for.
+   */
+  stop(closeActive: boolean | { timeout?: number } = false): Promise<void> {
+    if (!this.#isStopped) {
+      const grace = typeof closeActive === "object" ? (closeActive.timeout ?? GRACE_MS) : closeActive ? 0 : GRACE_MS;
+      native.lorraine_stop(this.#handle, Math.max(0, Math.min(grace, 0xffff_ffff)));
+    }
+    return this.#stopped.promise;
+  }
+
+  /** Puts other routes, handlers and certificates into force, for new requests and connections. */
+  reload(options: Partial<ServeOptions<D, string>>): this {
+    const next = { ...this.#options, ...options };
+    const table = this.#declare(next);
+    check(native.lorraine_reload_routes(this.#handle), "the routes cannot be exchanged");
+    this.#table = table;
+    this.#options = next;
+    this.#sessions.options = next.webtransport;
+    if (options.tls !== undefined) {
+      this.#giveCertificates(options.tls);
+      check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
+    }
+    return this;
+  }
+
+  /** Where a request or a session came from; `null` for requests that did not come over a connection. */
+  requestIP(from: Request | WebTransportSession<D>): { address: string; port: number; family: "IPv4" | "IPv6" } | null {
+    const peer = peerOf(from instanceof Request ? from : from.request);
+    const colon = peer.lastIndexOf(":");
+    if (colon < 0) return null;
+    let ip = peer.slice(0, colon).replace(/^\[|\]$/g, "");
+    if (ip.startsWith("::ffff:") && ip.includes(".")) ip = ip.slice(7);
+    return { address: ip, port: Number(peer.slice(colon + 1)), family: ip.includes(":") ? "IPv6" : "IPv4" };
+  }
+
+  /** Asks `fetch` without a socket, for tests: routes are the native router's, and not asked. */
+  fetch(request: Request | string): MaybePromise<Answer | undefined> {
+    const own = typeof request === "string" ? new Request(new URL(request, this.url).href) : request;
+    return this.#table.handlers[0]!(own as H3Request, this as never);
+  }
+
+  /** The numbers of the server, in one call. */
+  metrics(): Metrics {
+    return readMetrics(this.#handle, this.#bridge.counters);
+  }
+
+  /** What a server on TCP sends as `alt-svc`, so that browsers come here. */
+  altSvc(maxAge = 86_400): string {
+    return `h3=":${this.port}"; ma=${maxAge}`;
+  }
+
+  /** The hash of the certificate, for `serverCertificateHashes` of a browser's `WebTransport`. */
+  certificateHash(): { algorithm: "sha-256"; value: Uint8Array } {
+    const value = new Uint8Array(32);
+    check(native.lorraine_certificate_hash(this.#handle, value), "there is no certificate");
+    return { algorithm: "sha-256", value };
+  }
+
+  /** Takes the events that wait: for servers whose doorbell is "poll". How many there were. */
+  poll(): number {
+    return this.#bridge.poll();
+  }
+
+  /** Sends a datagram to every session that subscribed to a topic. To how many. */
+  publish(topic: string, datagram: string | Uint8Array | ArrayBuffer): number {
+    return this.#sessions.publish(topic, datagram);
+  }
+
+  /** Keeps the process alive, as it does unless told otherwise. */
+  ref(): void {
+    this.#bridge.ref();
+  }
+
+  /** Lets the process end although the server runs. */
+  unref(): void {
+    this.#bridge.unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(true);
+  }
+
+  [Symbol.dispose](): void {
+    void this.stop(true);
+  }
+
+  // --- What the bridge tells ---------------------------------------------------------------------------------------
+
+  /** @internal */
+  onRequest(handle: number, route: number, counts: number, flags: number, text: string): void {
+    this.#pending++;
+    const exchange = new Exchange(handle, this.#bridge, this.#options.maxRequestBodySize ?? MAX_BODY, () => {
+      this.#pending--;
+    });
+    const request = makeRequest(text, counts, flags, exchange);
+    if ((flags & FLAG_HAS_BODY) !== 0) exchange.register();
+    let answer: MaybePromise<Answer | undefined>;
+    try {
+      const handler = this.#table.handlers[route] ?? this.#table.handlers[0]!;
+      answer = handler.call(this, request, this as never);
+      if (!(answer instanceof Promise)) {
+        const sent = send(exchange, answer ?? new Response(null, { status: 404 }));
+        if (sent !== undefined) sent.catch(error => this.#onStreamFailed(error));
+        return;
+      }
+    } catch (error) {
+      return this.#onFailed(exchange, error);
+    }
+    exchange.register();
+    answer
+      .then(answer => send(exchange, answer ?? new Response(null, { status: 404 })))
+      .catch(error => (exchange.answered ? this.#onStreamFailed(error) : this.#onFailed(exchange, error)));
+  }
+
+  /** @internal */
+  onSessionRequest(handle: number, _route: number, counts: number, flags: number, text: string): void {
+    this.#sessions.onRequest(handle, makeRequest(text, counts, flags, null));
+  }
+
+  /** @internal */
+  onStopped(error: string | null): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    running.delete(this as unknown as Server<never>);
+    // Frees what is left only after everyone who still holds something has heard of the end.
+    this.#bridge.close();
+    native.lorraine_free(this.#handle);
+    if (error === null) this.#stopped.resolve();
+    else this.#stopped.reject(new Error(`lorraine: the server died: ${error}`));
+  }
+
+  /** @internal */
+  onError(error: unknown): void {
+    console.error(error);
+  }
+
+  // --- Within ------------------------------------------------------------------------------------------------------
+
+  /** A handler threw: asks `error`, and answers 500 where that has nothing to say. */
+  #onFailed(exchange: Exchange, error: unknown): void {
+    if (exchange.done) return;
+    if (error instanceof BodyTooLargeError) return exchange.respond(413, "", error.message);
+    // Its client is gone: nobody is to be told.
+    if (error instanceof ConnectionGoneError) return exchange.respond(500, "", null);
+    const own = this.#options.error;
+    const fail = (second?: unknown) => {
+      if (own === undefined || second !== undefined) this.onError(second ?? error);
+      exchange.respond(500, "", null);
+    };
+    if (own === undefined) return fail();
+    exchange.register();
+    Promise.resolve()
+      .then(() => own.call(this, error instanceof Error ? error : new Error(String(error))))
+      .then(answer => (answer === undefined ? fail() : send(exchange, answer)))
+      .catch(second => (exchange.answered ? this.#onStreamFailed(second) : fail(second)));
+  }
+
+  /** A body failed after its response had begun: the client saw a reset. */
+  #onStreamFailed(error: unknown): void {
+    if (!(error instanceof ConnectionGoneError)) this.onError(error);
+  }
+
+  #declare(options: ServeOptions<D, string>): RouteTable {
+    const table = new RouteTable(options.fetch as never);
+    table.declare(this.#handle, (options.routes ?? {}) as Record<string, unknown>, options.webtransport !== undefined);
+    return table;
+  }
+
+  #giveCertificates(tls: TLSOptions | TLSOptions[] | undefined): void {
+    for (const { cert, key } of tls === undefined ? [] : Array.isArray(tls) ? tls : [tls]) {
+      const [certificates, own] = [pem(cert), pem(key)];
+      const given = native.lorraine_add_certificate(
+        this.#handle, address(certificates), certificates.length, address(own), own.length,
+      );
+      check(given, "the certificate cannot be used");
+    }
+  }
+}
+
+/** PEM as bytes. Files are read at once: a server that starts late is of no use to anyone. */
+function pem(value: PEM): Uint8Array {
+  if (typeof value === "string") return Buffer.from(value);
+  if (value instanceof Uint8Array) return value;
+  const { name } = value as { name?: string };
+  if (value instanceof Blob && typeof name === "string") return readFileSync(name);
+  const bytes = Bun.peek((value as Blob).bytes());
+  if (bytes instanceof Promise) throw new TypeError("lorraine: PEM must be text, bytes, or Bun.file(path)");
+  return bytes;
+}
+
+function isAny(hostname: string): boolean {
+  return hostname === "::" || hostname === "0.0.0.0";
+}
+
+function bracketed(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}
+
+const running = new Set<Server<never>>();
+
+process.on("exit", () => {
+  if (running.size > 0) native.lorraine_stop_all(0);
+});
+
+/** Servers by name, kept where `--hot` keeps them. */
+const named: Map<string, Server<never>> = ((globalThis as Record<symbol, unknown>)[Symbol.for("lorraine.servers")] ??=
+  new Map()) as never;
+
+/**
+ * Starts a server, or, under `bun --hot`, gives the one that runs its new routes and handlers.
+ *
+ * ```ts
+ * import { serve } from "lorraine";
+ *
+ * const server = serve({ port: 4433, routes: { "/": new Response("Hello, HTTP/3!\n") } });
+ * console.log(server.url.href);
+ * ```
+ */
+export function serve<D = undefined, R extends string = string>(options: ServeOptions<D, R>): Server<D> {
+  const own = options as unknown as ServeOptions<D, string>;
+  const id = options.id ?? String(options.port ?? 443);
+  const before = id === "0" ? undefined : (named.get(id) as Server<D> | undefined);
+  if (before !== undefined) return before.reload(own);
+  const server = new Server<D>(own, id);
+  if (id !== "0") {
+    named.set(id, server as never);
+    const forget = () => named.delete(id);
+    server.stopped.then(forget, forget);
+  }
+  return server;
+}
+
+export type { Doorbell };

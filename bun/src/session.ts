@@ -1,0 +1,452 @@
+/** WebTransport sessions: W3C's names on a server, with callbacks for those who want them. */
+import type { Bridge, Live } from "./bridge";
+import { FLAG_BIDIRECTIONAL, FLAG_LOST, RESPOND_RELEASE } from "./events";
+import { toBytes } from "./exchange";
+import { address, AGAIN, cstring, ERROR_LIMIT, native } from "./native";
+import type { MaybePromise } from "./options";
+import { type H3Request, peerOf } from "./request";
+import { headerLines } from "./routes";
+import type { Server } from "./serve";
+import { bidi, type BidiStream, ReceiveStream, SendStream, StreamLive, WebTransportError } from "./streams";
+
+/** Whom sessions are opened for, and what happens in them. The shape of Bun's `websocket`. */
+export interface WebTransportOptions<D = undefined> {
+  /** Decides on a request for a session: the session's `data`, alone or with more; or a response that refuses. */
+  upgrade?(
+    request: H3Request, server: Server<D>,
+  ): MaybePromise<D | { data: D; headers?: ConstructorParameters<typeof Headers>[0]; protocol?: string } | Response>;
+  open?(session: WebTransportSession<D>): MaybePromise<void>;
+  /** A datagram. Its bytes are there during the call only: copy what is to stay. */
+  datagram?(session: WebTransportSession<D>, data: Uint8Array): void;
+  /** A stream both ways that the client opened. Without this, they come from `incomingBidirectionalStreams`. */
+  bidi?(session: WebTransportSession<D>, stream: BidiStream): MaybePromise<void>;
+  /** A stream one way that the client opened. Without this, they come from `incomingUnidirectionalStreams`. */
+  uni?(session: WebTransportSession<D>, stream: ReceiveStream): MaybePromise<void>;
+  close?(session: WebTransportSession<D>, code: number, reason: string): void;
+  /** The client asks to begin nothing new. */
+  drain?(session: WebTransportSession<D>): void;
+  /** Subprotocols that are spoken; the first that the client names of them is taken, unless `upgrade` chooses. */
+  protocols?: string[];
+  /** Origins whose pages may open sessions, "*" for all; the server's own, unless set. */
+  origins?: string[] | ((origin: string) => boolean);
+  /** Incoming datagrams that wait for `datagrams.readable`, the oldest dropped first; 64. */
+  datagramHighWaterMark?: number;
+}
+
+export interface SendOptions {
+  sendOrder?: number;
+}
+
+export interface DatagramDuplex {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<string | ArrayBuffer | ArrayBufferView>;
+  createWritable(): WritableStream<string | ArrayBuffer | ArrayBufferView>;
+  readonly maxDatagramSize: number;
+  incomingHighWaterMark: number;
+}
+
+const HIGH_WATER_MARK = 64;
+/** What a session is closed with whose handler threw: HTTP/3's code for an internal error. */
+const INTERNAL_ERROR = 0x102;
+
+/** A queue behind a `ReadableStream`, which drops nothing. */
+class Incoming<T> {
+  readonly stream: ReadableStream<T>;
+  #controller!: ReadableStreamDefaultController<T>;
+  #over = false;
+
+  constructor() {
+    this.stream = new ReadableStream<T>({ start: controller => { this.#controller = controller; } });
+  }
+
+  push(item: T): void {
+    if (!this.#over) this.#controller.enqueue(item);
+  }
+
+  close(error: Error | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    // A reader that has gone away has closed it itself.
+    try {
+      if (error === null) this.#controller.close();
+      else this.#controller.error(error);
+    } catch {}
+  }
+}
+
+export class WebTransportSession<D = undefined> implements Live, AsyncDisposable {
+  data: D;
+  readonly request: H3Request;
+  /** Through when the session is open; fails if the client went away before. */
+  readonly ready: Promise<void>;
+  /** Through at the end, by whichever side. It never fails. */
+  readonly closed: Promise<{ closeCode: number; reason: string }>;
+  /** Through when the client asks to begin nothing new. */
+  readonly draining: Promise<void>;
+  readonly datagrams: DatagramDuplex;
+  readonly #handle: number;
+  readonly #table: SessionTable<D>;
+  readonly #streams = new Set<StreamLive>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<{ closeCode: number; reason: string }>();
+  readonly #draining = Promise.withResolvers<void>();
+  #bidi: Incoming<BidiStream> | null = null;
+  #uni: Incoming<ReceiveStream> | null = null;
+  #protocol = "";
+  #over = false;
+  #longest = 0;
+  #id = -1;
+  #highWaterMark: number;
+  #waiting: Uint8Array[] = [];
+  #wanted: (() => void) | null = null;
+
+  /** @internal */
+  constructor(handle: number, request: H3Request, data: D, table: SessionTable<D>) {
+    this.#handle = handle;
+    this.request = request;
+    this.data = data;
+    this.#table = table;
+    this.ready = this.#ready.promise;
+    this.closed = this.#closed.promise;
+    this.draining = this.#draining.promise;
+    this.#highWaterMark = table.options?.datagramHighWaterMark ?? HIGH_WATER_MARK;
+    this.ready.catch(() => {});
+    this.datagrams = this.#duplex();
+  }
+
+  /** The ID of its CONNECT stream. */
+  get id(): number {
+    return this.#id;
+  }
+
+  get url(): string {
+    return this.request.url;
+  }
+
+  /** The subprotocol that was agreed on, or "". */
+  get protocol(): string {
+    return this.#protocol;
+  }
+
+  get remoteAddress(): string {
+    return peerOf(this.request);
+  }
+
+  /** Streams both ways that the client opens, where there is no handler for them. */
+  get incomingBidirectionalStreams(): ReadableStream<BidiStream> {
+    return this.#incomingBidi().stream;
+  }
+
+  /** Streams one way that the client opens, where there is no handler for them. */
+  get incomingUnidirectionalStreams(): ReadableStream<ReceiveStream> {
+    return this.#incomingUni().stream;
+  }
+
+  /** Opens a stream both ways; waits while the client allows no more. */
+  async createBidirectionalStream(options: SendOptions = {}): Promise<BidiStream> {
+    const live = await this.#open(true, options);
+    return bidi(live);
+  }
+
+  /** Opens a stream one way; waits while the client allows no more. */
+  async createUnidirectionalStream(options: SendOptions = {}): Promise<SendStream> {
+    return new SendStream(await this.#open(false, options));
+  }
+
+  /** Sends a datagram, soon. `false`: it is too large, or the session is over, and it was dropped. */
+  sendDatagram(data: string | ArrayBuffer | ArrayBufferView): boolean {
+    if (this.#over) return false;
+    const bytes = toBytes(data);
+    if (bytes.length > this.#maxDatagram()) return false;
+    this.#table.bridge.datagram(this.#handle, bytes);
+    return true;
+  }
+
+  subscribe(topic: string): void {
+    if (!this.#over) this.#table.subscribe(topic, this);
+  }
+
+  unsubscribe(topic: string): void {
+    this.#table.unsubscribe(topic, this);
+  }
+
+  isSubscribed(topic: string): boolean {
+    return this.#table.isSubscribed(topic, this);
+  }
+
+  /** Asks the client to begin nothing new. */
+  drain(): void {
+    if (!this.#over) native.lorraine_session_drain(this.#handle);
+  }
+
+  /** Closes the session; what is still under way is reset. */
+  close(info: { closeCode?: number; reason?: string } = {}): void {
+    if (this.#over) return;
+    // Datagrams that were sent before go first.
+    this.#table.bridge.flush();
+    const reason = Buffer.from(info.reason ?? "");
+    const bytes = address(reason.length > 0 ? reason : null);
+    native.lorraine_session_close(this.#handle, (info.closeCode ?? 0) >>> 0, bytes, reason.length);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await this.closed;
+  }
+
+  // --- What the bridge tells ---------------------------------------------------------------------------------------
+
+  /** @internal */
+  onSessionOpen(protocol: string): void {
+    this.#protocol = protocol;
+    this.#id = native.lorraine_id(this.#handle);
+    this.#ready.resolve();
+    this.#table.run(this, this.#table.options?.open?.(this));
+  }
+
+  /** @internal */
+  onSessionClosed(code: number, reason: string, flags: number): void {
+    this.#end(code, reason, (flags & FLAG_LOST) !== 0);
+  }
+
+  /** @internal */
+  onDraining(): void {
+    this.#draining.resolve();
+    this.#table.options?.drain?.(this);
+  }
+
+  /** @internal */
+  onStream(handle: number, flags: number): void {
+    const both = (flags & FLAG_BIDIRECTIONAL) !== 0;
+    const live = new StreamLive(handle, this.#table.bridge, true, both, stream => this.#streams.delete(stream));
+    this.#streams.add(live);
+    const options = this.#table.options;
+    if (both) {
+      const stream = bidi(live);
+      if (options?.bidi) this.#table.run(this, options.bidi(this, stream), live);
+      else this.#incomingBidi().push(stream);
+    } else {
+      const stream = new ReceiveStream(live);
+      if (options?.uni) this.#table.run(this, options.uni(this, stream), live);
+      else this.#incomingUni().push(stream);
+    }
+  }
+
+  /** @internal */
+  onDatagram(bytes: Uint8Array): void {
+    const handler = this.#table.options?.datagram;
+    if (handler) return handler(this, bytes);
+    this.#waiting.push(bytes.slice());
+    if (this.#waiting.length > this.#highWaterMark) this.#waiting.shift();
+    const wanted = this.#wanted;
+    this.#wanted = null;
+    wanted?.();
+  }
+
+  /** The client went away before the session was open, or the server has stopped. @internal */
+  onEnded(): void {
+    this.#ready.reject(new WebTransportError("the client went away", "session"));
+    this.#end(0, "the connection is gone", true);
+  }
+
+  // --- Within ------------------------------------------------------------------------------------------------------
+
+  #end(code: number, reason: string, lost: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    const error = lost ? new WebTransportError(reason, "session") : null;
+    for (const stream of [...this.#streams]) stream.onEnded();
+    this.#bidi?.close(error);
+    this.#uni?.close(error);
+    this.#wanted?.();
+    native.lorraine_release(this.#handle);
+    this.#table.forget(this.#handle, this);
+    this.#closed.resolve({ closeCode: code, reason });
+    this.#table.options?.close?.(this, code, reason);
+  }
+
+  #incomingBidi(): Incoming<BidiStream> {
+    return (this.#bidi ??= new Incoming());
+  }
+
+  #incomingUni(): Incoming<ReceiveStream> {
+    return (this.#uni ??= new Incoming());
+  }
+
+  async #open(both: boolean, options: SendOptions): Promise<StreamLive> {
+    await this.ready;
+    const bits = new BigUint64Array(1);
+    const opened = native.lorraine_stream_open(this.#handle, both ? 1 : 0, bits);
+    if (opened === ERROR_LIMIT) throw new WebTransportError("too many streams wait to be opened", "session");
+    if (this.#over || opened < 0) throw new WebTransportError("the session is over", "session");
+    const live = new StreamLive(Number(bits[0]), this.#table.bridge, both, true, stream => this.#streams.delete(stream));
+    this.#streams.add(live);
+    if (options.sendOrder !== undefined) live.order(options.sendOrder);
+    await live.opened.promise;
+    return live;
+  }
+
+  #maxDatagram(): number {
+    if (this.#longest === 0) {
+      const longest = native.lorraine_datagram_max(this.#handle);
+      this.#longest = longest > 0 ? longest : 0;
+    }
+    // Not known yet: the least that every path carries.
+    return this.#longest === 0 ? 1024 : this.#longest;
+  }
+
+  #duplex(): DatagramDuplex {
+    const session = this;
+    const readable = new ReadableStream<Uint8Array>({
+      pull: async controller => {
+        while (session.#waiting.length === 0 && !session.#over) {
+          await new Promise<void>(resolve => { session.#wanted = resolve; });
+        }
+        const next = session.#waiting.shift();
+        if (next === undefined) controller.close();
+        else controller.enqueue(next);
+      },
+    }, { highWaterMark: 0 });
+    const createWritable = () => new WritableStream<string | ArrayBuffer | ArrayBufferView>({
+      write: chunk => void session.sendDatagram(chunk),
+    });
+    const writable = createWritable();
+    return {
+      readable,
+      writable,
+      createWritable,
+      get maxDatagramSize() {
+        return session.#maxDatagram();
+      },
+      get incomingHighWaterMark() {
+        return session.#highWaterMark;
+      },
+      set incomingHighWaterMark(mark: number) {
+        session.#highWaterMark = Math.max(0, mark);
+      },
+    };
+  }
+}
+
+/** The sessions of a server. */
+export class SessionTable<D> {
+  readonly bridge: Bridge;
+  readonly open = new Set<WebTransportSession<D>>();
+  options: WebTransportOptions<D> | undefined;
+  readonly #server: Server<D>;
+  readonly #topics = new Map<string, Set<WebTransportSession<D>>>();
+
+  constructor(bridge: Bridge, server: Server<D>, options: WebTransportOptions<D> | undefined) {
+    this.bridge = bridge;
+    this.#server = server;
+    this.options = options;
+  }
+
+  get size(): number {
+    return this.open.size;
+  }
+
+  /** A client asks for a session. */
+  onRequest(handle: number, request: H3Request): void {
+    if (this.options === undefined) return this.#refuse(handle, 404);
+    if (!this.#accepts(request)) return this.#refuse(handle, 403);
+    const decide = () => this.options?.upgrade?.(request, this.#server);
+    const failed = (error: unknown) => {
+      this.#server.onError(error);
+      this.#refuse(handle, 500);
+    };
+    try {
+      const decided = decide();
+      if (decided instanceof Promise) decided.then(answer => this.#settle(handle, request, answer)).catch(failed);
+      else this.#settle(handle, request, decided);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #settle(handle: number, request: H3Request, decided: unknown): void {
+    if (decided instanceof Response) return this.#refuse(handle, decided.status, headerLines(decided.headers));
+    const more = isUpgrade<D>(decided) ? decided : { data: decided as D };
+    const protocol = more.protocol ?? this.#choose(request);
+    const headers = Buffer.from(more.headers === undefined ? "" : headerLines(new Headers(more.headers)), "latin1");
+    const name = cstring(protocol ?? null);
+    const session = new WebTransportSession<D>(handle, request, more.data, this);
+    this.bridge.live.set(handle, session);
+    this.open.add(session);
+    const lines = address(headers.length > 0 ? headers : null);
+    const accepted = native.lorraine_session_accept(handle, address(name), lines, headers.length);
+    if (accepted < 0 && accepted !== AGAIN) session.onEnded();
+  }
+
+  #refuse(handle: number, status: number, headers = ""): void {
+    this.bridge.respond(handle, status >= 300 ? status : 403, headers, null, RESPOND_RELEASE);
+  }
+
+  /** draft-ietf-webtrans-http3 §3.2: the origin is to be verified where there is one. */
+  #accepts(request: H3Request): boolean {
+    const origin = request.headers.get("origin");
+    const { origins } = this.options!;
+    if (origin === null) return true;
+    if (typeof origins === "function") return origins(origin);
+    if (origins !== undefined) return origins.includes("*") || origins.includes(origin);
+    return origin.toLowerCase() === `https://${new URL(request.url).host.toLowerCase()}`;
+  }
+
+  #choose(request: H3Request): string | undefined {
+    const own = this.options?.protocols;
+    const offered = request.headers.get("wt-available-protocols");
+    if (own === undefined || offered === null) return undefined;
+    const names = [...offered.matchAll(/"((?:[^"\\]|\\.)*)"|([A-Za-z*][^\s,;]*)/g)];
+    return names.map(name => name[1] ?? name[2]!).find(name => own.includes(name));
+  }
+
+  forget(handle: number, session: WebTransportSession<D>): void {
+    this.bridge.live.delete(handle);
+    this.open.delete(session);
+    for (const [topic, sessions] of this.#topics) {
+      if (sessions.delete(session) && sessions.size === 0) this.#topics.delete(topic);
+    }
+  }
+
+  /** A handler that failed ends its stream, or its session. */
+  run(session: WebTransportSession<D>, outcome: MaybePromise<void> | undefined, stream?: StreamLive): void {
+    if (!(outcome instanceof Promise)) return;
+    outcome.catch(error => {
+      // The end of a session or stream is no fault of the handler's.
+      if (error instanceof WebTransportError) return;
+      this.#server.onError(error);
+      if (stream === undefined) session.close({ closeCode: INTERNAL_ERROR, reason: "internal error" });
+      else {
+        stream.reset(INTERNAL_ERROR);
+        stream.stop(INTERNAL_ERROR);
+      }
+    });
+  }
+
+  subscribe(topic: string, session: WebTransportSession<D>): void {
+    const sessions = this.#topics.get(topic) ?? new Set();
+    sessions.add(session);
+    this.#topics.set(topic, sessions);
+  }
+
+  unsubscribe(topic: string, session: WebTransportSession<D>): void {
+    const sessions = this.#topics.get(topic);
+    if (sessions?.delete(session) && sessions.size === 0) this.#topics.delete(topic);
+  }
+
+  isSubscribed(topic: string, session: WebTransportSession<D>): boolean {
+    return this.#topics.get(topic)?.has(session) ?? false;
+  }
+
+  publish(topic: string, datagram: string | Uint8Array | ArrayBuffer): number {
+    let sent = 0;
+    const bytes = toBytes(datagram);
+    for (const session of this.#topics.get(topic) ?? []) if (session.sendDatagram(bytes)) sent++;
+    return sent;
+  }
+}
+
+function isUpgrade<D>(value: unknown): value is { data: D; headers?: ConstructorParameters<typeof Headers>[0]; protocol?: string } {
+  return typeof value === "object" && value !== null && "data" in value && !(value instanceof Response);
+}
+
