@@ -145,10 +145,7 @@ pub(crate) fn in_event_function() -> bool {
 }
 
 /// What calls a host's event function.
-pub(crate) fn sink(
-    function: unsafe extern "C" fn(*mut c_void, *const LorraineEvent),
-    context: *mut c_void,
-) -> Sink {
+pub(crate) fn sink(function: unsafe extern "C" fn(*mut c_void, *const LorraineEvent), context: *mut c_void) -> Sink {
     let context = Context(context);
     Box::new(move |record: &Record, payload: &[u8]| {
         let Record { kind, flags, handle, parent, route, code } = *record;

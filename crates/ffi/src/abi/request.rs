@@ -9,11 +9,12 @@ use lorraine::{Protocol, RequestExt};
 
 use super::server::status_of;
 use super::{
-    Failure, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STATE, LORRAINE_ERROR_STOPPED, bytes, copy_out,
-    fenced, fenced_code, item_of, required,
+    Failure, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STATE, LORRAINE_ERROR_STOPPED, bytes, copy_out, fenced, fenced_code,
+    item_of, required,
 };
 use crate::host::exchange::{Content, Exchange, NotTaken, Reply};
 use crate::host::pipe::{Inbound, Outbound, Read, Write};
+use crate::host::relay::Relay;
 use crate::host::{Item, fields};
 
 /// The method.
@@ -168,11 +169,37 @@ pub unsafe extern "C" fn lorraine_respond(
     fenced_code(|| {
         // SAFETY: the caller's word, passed on.
         let (headers, body) = unsafe { (bytes(headers, headers_length)?, bytes(body, body_length)?) };
-        respond(request, status, headers, Bytes::copy_from_slice(body), flags)
+        let mut relays = Relays::default();
+        respond(request, status, headers, Bytes::copy_from_slice(body), flags, &mut relays)
     })
 }
 
-pub(crate) fn respond(request: u64, status: u32, headers: &[u8], body: Bytes, flags: u32) -> Result<(), Failure> {
+/// The workers that are to be woken when a batch is over: when this is dropped.
+#[derive(Default)]
+pub(crate) struct Relays(Vec<Arc<Relay>>);
+
+impl Relays {
+    fn add(&mut self, relay: &Arc<Relay>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, relay)) {
+            self.0.push(Arc::clone(relay));
+        }
+    }
+}
+
+impl Drop for Relays {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|relay| relay.pass_on());
+    }
+}
+
+pub(crate) fn respond(
+    request: u64,
+    status: u32,
+    headers: &[u8],
+    body: Bytes,
+    flags: u32,
+    relays: &mut Relays,
+) -> Result<(), Failure> {
     let (host, item) = item_of(request)?;
     let Item::Exchange(exchange) = item else { return Err(Failure::handle()) };
     let headers = fields::parse(headers).map_err(Failure::argument)?;
@@ -186,7 +213,8 @@ pub(crate) fn respond(request: u64, status: u32, headers: &[u8], body: Bytes, fl
         return Err(Failure::argument("a session is accepted by lorraine_session_accept, not by a 2xx response"));
     }
     let content = if streams { Content::Stream } else { Content::Full(body.clone()) };
-    let answered = answer(&exchange, Reply { status, headers, content });
+    let answered = exchange.answer_in_batch(Reply { status, headers, content }).map_err(failure_of);
+    let answered = answered.map(|relay| relay.into_iter().for_each(|relay| relays.add(relay)));
     if streams && answered.is_ok() && !body.is_empty() {
         // The first piece is taken whole: the pipe is empty.
         let _ = exchange.outbound.write_owned(body);
@@ -198,10 +226,14 @@ pub(crate) fn respond(request: u64, status: u32, headers: &[u8], body: Bytes, fl
 }
 
 pub(crate) fn answer(exchange: &Exchange, reply: Reply) -> Result<(), Failure> {
-    exchange.answer(reply).map_err(|not_taken| match not_taken {
+    exchange.answer(reply).map_err(failure_of)
+}
+
+fn failure_of(not_taken: NotTaken) -> Failure {
+    match not_taken {
         NotTaken::Answered => Failure::new(LORRAINE_ERROR_STATE, "the request was answered before"),
         NotTaken::Over => Failure::closed(),
-    })
+    }
 }
 
 /// The half of an item that is read, and the one that is written.
@@ -230,7 +262,9 @@ impl Halves {
     fn outbound(&self) -> Result<&Outbound, Failure> {
         let state = |sentence: &str| Failure::new(LORRAINE_ERROR_STATE, sentence);
         match self {
-            Self::Exchange(exchange) if !exchange.is_answered() => Err(state("respond with LORRAINE_RESPOND_STREAM first")),
+            Self::Exchange(exchange) if !exchange.is_answered() => {
+                Err(state("respond with LORRAINE_RESPOND_STREAM first"))
+            }
             Self::Exchange(exchange) => Ok(&exchange.outbound),
             Self::Stream(stream) => stream.outbound.as_ref().ok_or_else(|| state("this stream only receives")),
         }
@@ -320,8 +354,7 @@ fn taken(write: Write) -> Result<i64, Failure> {
 
 /// Called exactly once with each buffer that `lorraine_write_owned` took, when it is not needed any more: it was sent and
 /// acknowledged, or given up. On whichever thread that happens. It must not block and must not call this library.
-pub type LorraineReleaseFunction =
-    Option<unsafe extern "C" fn(context: *mut c_void, data: *const u8, length: usize)>;
+pub type LorraineReleaseFunction = Option<unsafe extern "C" fn(context: *mut c_void, data: *const u8, length: usize)>;
 
 /// Memory of the host's.
 struct Lent {
@@ -426,4 +459,3 @@ pub extern "C" fn lorraine_stop_sending(handle: u64, code: u32) -> i32 {
         Ok(())
     })
 }
-

@@ -10,7 +10,8 @@ use lorraine::webtransport::DatagramError;
 
 use super::request::answer;
 use super::{
-    Failure, LORRAINE_ERROR_LIMIT, LORRAINE_ERROR_STATE, LORRAINE_ERROR_TOO_LARGE, bytes, fenced, fenced_code, item_of, text,
+    Failure, LORRAINE_ERROR_LIMIT, LORRAINE_ERROR_STATE, LORRAINE_ERROR_TOO_LARGE, bytes, fenced, fenced_code, item_of,
+    text,
 };
 use crate::host::exchange::{Content, Reply};
 use crate::host::session::{NotOpened, Session};

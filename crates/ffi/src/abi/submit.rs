@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::request::respond;
+use super::request::{Relays, respond};
 use super::session::send_datagram;
 use super::{Failure, LORRAINE_ERROR_ARGUMENT, bytes, fenced, item_of, note};
 use crate::host::Item;
@@ -53,10 +53,10 @@ pub unsafe extern "C" fn lorraine_submit(commands: *const u8, length: usize) -> 
     let failed = fenced(|| {
         // SAFETY: the caller's word, passed on.
         let mut rest = unsafe { bytes(commands, length) }?;
-        let mut failed = 0;
+        let (mut failed, mut relays) = (0, Relays::default());
         while !rest.is_empty() {
             let (command, headers, body, after) = split(rest)?;
-            failed += i64::from(!carry_out(command, headers, body)?);
+            failed += i64::from(!carry_out(command, headers, body, &mut relays)?);
             rest = after;
         }
         Ok(failed)
@@ -89,11 +89,11 @@ fn split(bytes: &[u8]) -> Result<Split<'_>, Failure> {
 }
 
 /// Whether it went well, or did not matter any more.
-fn carry_out(command: LorraineCommand, headers: &[u8], body: &[u8]) -> Result<bool, Failure> {
+fn carry_out(command: LorraineCommand, headers: &[u8], body: &[u8], relays: &mut Relays) -> Result<bool, Failure> {
     let LorraineCommand { kind, handle, status, flags, .. } = command;
     let outcome = match kind {
         LORRAINE_COMMAND_RESPOND => {
-            let outcome = respond(handle, status, headers, Bytes::copy_from_slice(body), flags);
+            let outcome = respond(handle, status, headers, Bytes::copy_from_slice(body), flags, relays);
             if let Err(failure) = &outcome
                 && failure.code == LORRAINE_ERROR_ARGUMENT
             {

@@ -124,30 +124,53 @@ impl Events {
         Self { sink, queue: Mutex::default(), bell: Mutex::new(Bell::None), bound }
     }
 
-    /// Tells of something that cannot be refused.
-    pub(crate) fn push(&self, record: &Record, payload: &[u8]) -> Result<(), HostGone> {
-        let Some(sink) = &self.sink else {
-            let mut queue = self.lock();
-            queue.push(record, payload);
-            return self.ring_for(queue);
-        };
-        self.lock().counters.events += 1;
-        sink(record, payload);
-        Ok(())
+    /// Tells of something that cannot be refused. The bell is left to [`ring`](Self::ring).
+    pub(crate) fn push(&self, record: &Record, payload: &[u8]) {
+        let mut queue = self.lock();
+        queue.counters.events += 1;
+        match &self.sink {
+            Some(sink) => {
+                drop(queue);
+                sink(record, payload);
+            }
+            None => queue.push(record, payload),
+        }
     }
 
-    /// Tells of something unless too much waits already; `Ok(false)`: it does.
-    pub(crate) fn offer(&self, record: &Record, payload: &[u8]) -> Result<bool, HostGone> {
-        if self.sink.is_none() {
-            let mut queue = self.lock();
-            if queue.waiting() + EVENT_SIZE + payload.len() > self.bound {
-                queue.counters.refused += 1;
-                return Ok(false);
-            }
-            queue.push(record, payload);
-            return self.ring_for(queue).map(|()| true);
+    /// Tells of something unless too much waits already; `false`: it does. The bell is left to [`ring`](Self::ring).
+    pub(crate) fn offer(&self, record: &Record, payload: &[u8]) -> bool {
+        let mut queue = self.lock();
+        if let Some(sink) = &self.sink {
+            queue.counters.events += 1;
+            drop(queue);
+            sink(record, payload);
+            return true;
         }
-        self.push(record, payload).map(|()| true)
+        if queue.waiting() + EVENT_SIZE + payload.len() > self.bound {
+            queue.counters.refused += 1;
+            return false;
+        }
+        queue.push(record, payload);
+        queue.counters.events += 1;
+        true
+    }
+
+    /// Whether a host sleeps that something waits for.
+    pub(crate) fn wants_ring(&self) -> bool {
+        let queue = self.lock();
+        queue.armed && queue.waiting() > 0
+    }
+
+    /// Rings the bell of a host that sleeps while something waits.
+    pub(crate) fn ring(&self) -> Result<(), HostGone> {
+        let mut queue = self.lock();
+        if !queue.armed || queue.waiting() == 0 {
+            return Ok(());
+        }
+        queue.armed = false;
+        queue.counters.rings += 1;
+        drop(queue);
+        self.ring_bell()
     }
 
     /// Waits until less than half of the bound waits.
@@ -219,13 +242,7 @@ impl Events {
         self.sink.is_some()
     }
 
-    fn ring_for(&self, mut queue: MutexGuard<'_, Queue>) -> Result<(), HostGone> {
-        queue.counters.events += 1;
-        if !mem::take(&mut queue.armed) {
-            return Ok(());
-        }
-        queue.counters.rings += 1;
-        drop(queue);
+    fn ring_bell(&self) -> Result<(), HostGone> {
         match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
             Bell::None => Ok(()),
             Bell::Socket(socket) => crate::abi::bell::ring(socket),
@@ -265,7 +282,7 @@ mod tests {
     fn records_come_whole_in_order_and_padded() {
         let events = Events::new(None, 1 << 20);
         for (kind, payload) in [(1, "one"), (2, ""), (3, "eight by")] {
-            events.push(&record(kind), payload.as_bytes()).unwrap();
+            events.push(&record(kind), payload.as_bytes());
         }
         let (count, bytes) = take(&events, 2 * EVENT_SIZE + 8, 256).unwrap();
         assert_eq!((count, bytes.len()), (2, 2 * EVENT_SIZE + 8));
@@ -278,7 +295,7 @@ mod tests {
     #[test]
     fn record_larger_than_the_buffer_says_how_large() {
         let events = Events::new(None, 1 << 20);
-        events.push(&record(1), &[0; 100]).unwrap();
+        events.push(&record(1), &[0; 100]);
         assert_eq!(take(&events, 64, 256), Err(EVENT_SIZE + 104));
         assert_eq!(take(&events, EVENT_SIZE + 104, 256).unwrap().0, 1);
     }
@@ -286,13 +303,13 @@ mod tests {
     #[test]
     fn offers_past_the_bound_are_refused_and_room_wakes() {
         let events = Events::new(None, 1000);
-        while events.offer(&record(1), &[0; 52]).unwrap() {}
+        while events.offer(&record(1), &[0; 52]) {}
         assert_eq!(events.counters().refused, 1);
         let woken = Arc::new(Counter::default());
         let waker = Waker::from(Arc::clone(&woken));
         assert!(events.poll_room(&Context::from_waker(&waker)).is_pending());
         // What cannot be refused still fits.
-        events.push(&record(2), b"").unwrap();
+        events.push(&record(2), b"");
         take(&events, 1 << 16, 1).unwrap();
         assert_eq!(woken.0.load(Ordering::SeqCst), 0);
         take(&events, 1 << 16, 256).unwrap();
@@ -314,17 +331,21 @@ mod tests {
         let events = Events::new(None, 1 << 20);
         let mut host: UnixStream = events.open_bell().unwrap().into();
         let mut rung = [0; 8];
-        events.push(&record(1), b"").unwrap();
+        events.push(&record(1), b"");
+        events.ring().unwrap();
         assert_eq!(host.read(&mut rung).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert!(!events.arm(), "something waits");
         take(&events, 1 << 16, 256).unwrap();
         assert!(events.arm());
-        events.push(&record(1), b"").unwrap();
-        events.push(&record(1), b"").unwrap();
+        for _ in 0..2 {
+            events.push(&record(1), b"");
+            events.ring().unwrap();
+        }
         assert_eq!(host.read(&mut rung).unwrap(), 1);
         drop(host);
         take(&events, 1 << 16, 256).unwrap();
         assert!(events.arm());
-        assert_eq!(events.push(&record(1), b""), Err(HostGone));
+        events.push(&record(1), b"");
+        assert_eq!(events.ring(), Err(HostGone));
     }
 }

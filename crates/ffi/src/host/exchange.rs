@@ -15,6 +15,7 @@ use super::events::Record;
 use super::fields;
 use super::handles::Handle;
 use super::pipe::{End, Inbound, Next, Outbound, Step};
+use super::relay::Relay;
 use super::{Host, Item};
 use crate::abi::events::{flags, kind};
 
@@ -40,6 +41,7 @@ pub(crate) struct Exchange {
     pub(crate) inbound: Inbound,
     pub(crate) outbound: Outbound,
     pub(crate) asks_for_session: bool,
+    relay: Arc<Relay>,
     handle: OnceLock<Handle>,
     state: Mutex<State>,
 }
@@ -71,15 +73,27 @@ pub(crate) enum NotTaken {
 }
 
 impl Exchange {
-    fn new(parts: Parts, inbound: Inbound, window: usize, asks_for_session: bool) -> Arc<Self> {
+    fn new(host: &Arc<Host>, parts: Parts, has_body: bool, asks_for_session: bool) -> Arc<Self> {
+        let window = host.window();
+        let inbound = if has_body { Inbound::new(window) } else { Inbound::ended() };
+        let relay = Relay::own(host);
         let peer = parts.peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
         let outbound = Outbound::new(window);
         let (handle, state) = (OnceLock::new(), Mutex::default());
-        Arc::new(Self { parts, peer, inbound, outbound, asks_for_session, handle, state })
+        Arc::new(Self { parts, peer, inbound, outbound, asks_for_session, relay, handle, state })
     }
 
     /// The host's answer, once.
     pub(crate) fn answer(&self, reply: Reply) -> Result<(), NotTaken> {
+        self.answer_in_batch(reply).map(|relay| {
+            if let Some(relay) = relay {
+                relay.pass_on();
+            }
+        })
+    }
+
+    /// As [`answer`](Self::answer), where others follow: whose worker is to be woken at the end of the batch.
+    pub(crate) fn answer_in_batch(&self, reply: Reply) -> Result<Option<&Arc<Relay>>, NotTaken> {
         let mut state = self.lock();
         match state.stage {
             Stage::Awaited => state.stage = Stage::Given(Box::new(reply)),
@@ -88,10 +102,10 @@ impl Exchange {
         }
         let waiter = state.waiter.take();
         drop(state);
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
-        Ok(())
+        Ok(waiter.map(|waiter| {
+            self.relay.add(waiter);
+            &self.relay
+        }))
     }
 
     pub(crate) fn is_answered(&self) -> bool {
@@ -177,9 +191,7 @@ pub(crate) async fn ask(
 ) -> Result<(Box<Reply>, Watch), Response> {
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream() && !asks_for_session;
-    let window = host.window();
-    let inbound = if has_body { Inbound::new(window) } else { Inbound::ended() };
-    let exchange = Exchange::new(parts, inbound, window, asks_for_session);
+    let exchange = Exchange::new(host, parts, has_body, asks_for_session);
     let Some(handle) = host.insert(Item::Exchange(Arc::clone(&exchange))) else { return Err(overloaded()) };
     let _ = exchange.handle.set(handle);
     let mut watch = Watch { host: Arc::clone(host), exchange: Arc::clone(&exchange), is_whole: false };
@@ -226,7 +238,7 @@ fn overloaded() -> Response {
 }
 
 /// Whether the host could be told.
-fn tell_of(host: &Host, exchange: &Exchange, route: u32, has_body: bool) -> bool {
+fn tell_of(host: &Arc<Host>, exchange: &Exchange, route: u32, has_body: bool) -> bool {
     thread_local! {
         static TEXT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
     }

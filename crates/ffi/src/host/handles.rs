@@ -39,7 +39,9 @@ impl Handle {
     }
 
     fn new(server: usize, generation: u32, slot: u32) -> Self {
-        Self(((server as u64) << (GENERATION_BITS + SLOT_BITS)) | (u64::from(generation) << SLOT_BITS) | u64::from(slot))
+        Self(
+            ((server as u64) << (GENERATION_BITS + SLOT_BITS)) | (u64::from(generation) << SLOT_BITS) | u64::from(slot),
+        )
     }
 
     /// The index of the server that it belongs to, if it can be a handle at all.

@@ -99,9 +99,8 @@ pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
     for (alpn, route) in quic {
         // The names live as long as the process: there are as many as a program writes down.
         let (host, alpn) = (Arc::clone(host), &*Box::leak(alpn.into_boxed_str()));
-        builder = builder.quic(alpn, move |connection| {
-            session::serve_quic(Arc::clone(&host), route, connection.session().clone())
-        });
+        builder = builder
+            .quic(alpn, move |connection| session::serve_quic(Arc::clone(&host), route, connection.session().clone()));
     }
     let server = builder.start(service).map_err(|error| error.to_string())?;
     let (handle, port) = (server.handle(), server.local_addr().port());
@@ -147,5 +146,8 @@ fn wait(host: &Arc<Host>, server: Server) {
     host.routes.clear();
     let words = outcome.err().map(|error| error.to_string()).unwrap_or_default();
     let code = u32::from(!words.is_empty());
-    host.tell(&Record { kind: kind::STOPPED, handle: host.handle.to_bits(), code, ..Record::default() }, words.as_bytes());
+    host.tell(
+        &Record { kind: kind::STOPPED, handle: host.handle.to_bits(), code, ..Record::default() },
+        words.as_bytes(),
+    );
 }

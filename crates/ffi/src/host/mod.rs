@@ -9,6 +9,7 @@ pub(crate) mod life;
 pub(crate) mod options;
 pub(crate) mod pipe;
 pub(crate) mod registry;
+pub(crate) mod relay;
 pub(crate) mod routes;
 pub(crate) mod session;
 pub(crate) mod stream;
@@ -21,6 +22,7 @@ use exchange::Exchange;
 use handles::{Handle, Handles};
 use life::Life;
 use options::Options;
+use relay::Relay;
 use routes::Routes;
 use session::Session;
 use stream::Stream;
@@ -155,8 +157,13 @@ impl Host {
             kind::STREAM | kind::STREAM_OPEN => Counters::count(&self.counters.streams),
             _ => {}
         }
-        if self.events.push(record, payload).is_err() {
-            self.on_host_gone();
+        self.events.push(record, payload);
+        if self.events.wants_ring() {
+            // On a worker with a round to finish, then; elsewhere now.
+            match Relay::existing(self) {
+                Some(relay) => relay.ring_later(),
+                None => self.ring(),
+            }
         }
     }
 
@@ -165,11 +172,11 @@ impl Host {
     }
 
     /// Tells the host unless too much waits for it; `false`: it does.
-    pub(crate) fn offer(&self, record: &Record, payload: &[u8]) -> bool {
-        let told = self.events.offer(record, payload).unwrap_or_else(|_| {
-            self.on_host_gone();
-            false
-        });
+    pub(crate) fn offer(self: &Arc<Self>, record: &Record, payload: &[u8]) -> bool {
+        let told = self.events.offer(record, payload);
+        if told && self.events.wants_ring() {
+            Relay::own(self).ring_later();
+        }
         match (record.kind, told) {
             (kind::DATAGRAM, true) => Counters::count(&self.counters.datagrams_in),
             (kind::DATAGRAM, false) => Counters::count(&self.counters.datagrams_refused),
@@ -177,6 +184,13 @@ impl Host {
             (_, false) => {}
         }
         told
+    }
+
+    /// Rings the bell of a host that sleeps.
+    pub(crate) fn ring(&self) {
+        if self.events.ring().is_err() {
+            self.on_host_gone();
+        }
     }
 
     /// The host's end of the bell is closed: its thread is gone, and nobody answers any more.
