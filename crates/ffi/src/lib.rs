@@ -19,3 +19,7 @@
 
 pub mod abi;
 mod host;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
