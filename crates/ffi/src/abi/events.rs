@@ -93,7 +93,7 @@ pub struct LorraineEvent {
     pub handle: u64,
     /// Of a stream: its session. Otherwise 0.
     pub parent: u64,
-    /// The number that the host gave the route.
+    /// The number that the host gave the route: of requests, connections, and whatever concerns a session as a whole.
     pub route: u32,
     /// A code of the application's, as the kind says.
     pub code: u32,
@@ -145,10 +145,7 @@ pub(crate) fn in_event_function() -> bool {
 }
 
 /// What calls a host's event function.
-pub(crate) fn sink(
-    function: unsafe extern "C" fn(*mut c_void, *const LorraineEvent),
-    context: *mut c_void,
-) -> Sink {
+pub(crate) fn sink(function: unsafe extern "C" fn(*mut c_void, *const LorraineEvent), context: *mut c_void) -> Sink {
     let context = Context(context);
     Box::new(move |record: &Record, payload: &[u8]| {
         let Record { kind, flags, handle, parent, route, code } = *record;

@@ -80,7 +80,9 @@ pub unsafe extern "C" fn lorraine_metrics(server: u64, metrics: *mut LorraineMet
         let size = unsafe { metrics.cast::<u64>().read_unaligned() };
         let known = usize::try_from(size).unwrap_or(usize::MAX).min(size_of::<LorraineMetrics>());
         if known < size_of::<u64>() {
-            return Err(Failure::argument("the struct says a size that is too small: set `size` to that of the struct"));
+            return Err(Failure::argument(
+                "the struct says a size that is too small: set `size` to that of the struct",
+            ));
         }
         let gathered = LorraineMetrics { size, ..gather(&host) };
         // SAFETY: the caller's struct has `size` bytes by its own word, of which at most as many as ours has are written.

@@ -89,7 +89,9 @@ pub(crate) unsafe fn read(options: *const LorraineOptions) -> Result<(LorraineOp
         // SAFETY: the struct begins with its size, by the caller's word.
         let size = unsafe { options.cast::<u32>().read_unaligned() } as usize;
         if size < SIZE_MIN {
-            return Err(Failure::argument("the options say a size that is too small: set `size` to that of the struct"));
+            return Err(Failure::argument(
+                "the options say a size that is too small: set `size` to that of the struct",
+            ));
         }
         let known = size.min(size_of::<LorraineOptions>());
         // SAFETY: the caller's struct has `size` bytes by its own word, and ours at least `known`. What is left out
@@ -106,6 +108,9 @@ pub(crate) unsafe fn read(options: *const LorraineOptions) -> Result<(LorraineOp
 /// The strings are NULL or end with NUL.
 unsafe fn parse(own: &LorraineOptions) -> Result<Options, Failure> {
     let mut options = Options::default();
+    if own.reserved != 0 {
+        return Err(Failure::argument("`reserved` is not 0: set the struct to all zeros first"));
+    }
     options.port = u16::try_from(own.port).map_err(|_| Failure::argument("the port is larger than 65535"))?;
     // SAFETY: the caller's word.
     if let Some(address) = unsafe { text(own.address) }? {

@@ -5,15 +5,17 @@ use std::ptr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use lorraine::{Protocol, RequestExt};
 
 use super::server::status_of;
 use super::{
-    Failure, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STATE, LORRAINE_ERROR_STOPPED, bytes, copy_out,
-    fenced, fenced_code, item_of, required,
+    Failure, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STATE, LORRAINE_ERROR_STOPPED, bytes, copy_out, fenced, fenced_code,
+    item_of, required,
 };
 use crate::host::exchange::{Content, Exchange, NotTaken, Reply};
 use crate::host::pipe::{Inbound, Outbound, Read, Write};
+use crate::host::session::Session;
 use crate::host::{Item, fields};
 
 /// The method.
@@ -34,7 +36,7 @@ pub const LORRAINE_RESPOND_STREAM: u32 = 1;
 /// The host lets go of the request with this call, as by `lorraine_release`. Not together with `LORRAINE_RESPOND_STREAM`.
 pub const LORRAINE_RESPOND_RELEASE: u32 = 2;
 
-/// A piece of a request's text, that lives until the request is released.
+/// A piece of a request's text, that lives until the handle is released.
 ///
 /// # Safety
 /// `data` and `length` may be written.
@@ -57,8 +59,41 @@ fn exchange_of(handle: u64) -> Result<Arc<Exchange>, Failure> {
     }
 }
 
-/// A part of a request, `LORRAINE_TEXT_*`: writes where it is and how long. Not copied: it stays there until the request
-/// is released, or accepted as a session. It does not end with NUL.
+/// What a request, or the one that an open session was asked for with, says: its head and the client's address.
+enum Asked {
+    Exchange(Arc<Exchange>),
+    Session(Arc<Session>),
+}
+
+impl Asked {
+    fn of(handle: u64) -> Result<Self, Failure> {
+        match item_of(handle)?.1 {
+            Item::Exchange(exchange) => Ok(Self::Exchange(exchange)),
+            Item::Session(session) => Ok(Self::Session(session)),
+            Item::Stream(_) => Err(Failure::handle()),
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        match self {
+            Self::Exchange(exchange) => &exchange.parts,
+            Self::Session(session) => session.inner.request(),
+        }
+    }
+
+    fn peer(&self) -> &str {
+        match self {
+            Self::Exchange(exchange) => &exchange.peer,
+            Self::Session(session) => &session.peer,
+        }
+    }
+}
+
+/// A part of a request, `LORRAINE_TEXT_*`: writes where it is and how long. It does not end with NUL. Of an open session:
+/// of the request that asked for it.
+///
+/// Not copied: it stays there until the handle is released. What was asked of a request for a session stays only until
+/// that is accepted, and is to be asked anew then. Any thread, as long as no other releases the handle meanwhile.
 ///
 /// # Safety
 /// `data` and `length` may be written.
@@ -70,14 +105,14 @@ pub unsafe extern "C" fn lorraine_request_text(
     length: *mut usize,
 ) -> i32 {
     fenced_code(|| {
-        let exchange = exchange_of(request)?;
-        let parts = &exchange.parts;
+        let asked = Asked::of(request)?;
+        let parts = asked.parts();
         let found = match which {
             LORRAINE_TEXT_METHOD => parts.method.as_str(),
             LORRAINE_TEXT_PATH => parts.uri.path_and_query().map_or("/", |path| path.as_str()),
             LORRAINE_TEXT_AUTHORITY => parts.uri.authority().map_or("", |authority| authority.as_str()),
             LORRAINE_TEXT_SCHEME => parts.uri.scheme_str().unwrap_or("https"),
-            LORRAINE_TEXT_PEER => &exchange.peer,
+            LORRAINE_TEXT_PEER => asked.peer(),
             LORRAINE_TEXT_PROTOCOL => parts.extensions.get::<Protocol>().map_or("", Protocol::as_str),
             other => return Err(Failure::argument(format!("there is no text {other}"))),
         };
@@ -99,10 +134,10 @@ pub unsafe extern "C" fn lorraine_request_param(
     length: *mut usize,
 ) -> i32 {
     fenced_code(|| {
-        let exchange = exchange_of(request)?;
+        let asked = Asked::of(request)?;
         // SAFETY: the caller's word, passed on.
         let name = unsafe { required(name, "the name") }?;
-        let found = exchange.parts.param(name);
+        let found = asked.parts().param(name);
         let found = found.ok_or_else(|| Failure::argument("the route has no such parameter"))?;
         // SAFETY: the caller's word, passed on.
         unsafe { lend(found.as_bytes(), data, length) }
@@ -123,10 +158,10 @@ pub unsafe extern "C" fn lorraine_request_header(
     length: *mut usize,
 ) -> i32 {
     fenced_code(|| {
-        let exchange = exchange_of(request)?;
+        let asked = Asked::of(request)?;
         // SAFETY: the caller's word, passed on.
         let name = unsafe { required(name, "the name") }?;
-        let found = exchange.parts.headers.get_all(name).iter().nth(index as usize);
+        let found = asked.parts().headers.get_all(name).iter().nth(index as usize);
         let found = found.ok_or_else(|| Failure::argument("the request has no such field"))?;
         // SAFETY: the caller's word, passed on.
         unsafe { lend(found.as_bytes(), data, length) }
@@ -140,7 +175,7 @@ pub unsafe extern "C" fn lorraine_request_header(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lorraine_request_headers(request: u64, buffer: *mut u8, capacity: usize) -> i64 {
     fenced(|| {
-        let lines = fields::print(&exchange_of(request)?.parts.headers);
+        let lines = fields::print(&Asked::of(request)?.parts().headers);
         // SAFETY: the caller's word, passed on.
         Ok(unsafe { copy_out(&lines, buffer, capacity) })
     })
@@ -230,7 +265,9 @@ impl Halves {
     fn outbound(&self) -> Result<&Outbound, Failure> {
         let state = |sentence: &str| Failure::new(LORRAINE_ERROR_STATE, sentence);
         match self {
-            Self::Exchange(exchange) if !exchange.is_answered() => Err(state("respond with LORRAINE_RESPOND_STREAM first")),
+            Self::Exchange(exchange) if !exchange.is_answered() => {
+                Err(state("respond with LORRAINE_RESPOND_STREAM first"))
+            }
             Self::Exchange(exchange) => Ok(&exchange.outbound),
             Self::Stream(stream) => stream.outbound.as_ref().ok_or_else(|| state("this stream only receives")),
         }
@@ -271,6 +308,7 @@ pub unsafe extern "C" fn lorraine_read(handle: u64, buffer: *mut u8, capacity: u
                 Err(Failure::new(LORRAINE_ERROR_RESET, format!("the peer reset the stream with code {given}")))
             }
             Read::Closed => Err(Failure::closed()),
+            Read::Abandoned => Err(Failure::new(LORRAINE_ERROR_STATE, "the peer was asked to send no more")),
         }
     })
 }
@@ -320,8 +358,7 @@ fn taken(write: Write) -> Result<i64, Failure> {
 
 /// Called exactly once with each buffer that `lorraine_write_owned` took, when it is not needed any more: it was sent and
 /// acknowledged, or given up. On whichever thread that happens. It must not block and must not call this library.
-pub type LorraineReleaseFunction =
-    Option<unsafe extern "C" fn(context: *mut c_void, data: *const u8, length: usize)>;
+pub type LorraineReleaseFunction = Option<unsafe extern "C" fn(context: *mut c_void, data: *const u8, length: usize)>;
 
 /// Memory of the host's.
 struct Lent {
@@ -426,4 +463,3 @@ pub extern "C" fn lorraine_stop_sending(handle: u64, code: u32) -> i32 {
         Ok(())
     })
 }
-

@@ -52,12 +52,7 @@ pub unsafe extern "C" fn lorraine_new(options: *const LorraineOptions, server: *
 /// # Safety
 /// The strings are NULL or end with NUL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lorraine_route(
-    server: u64,
-    method: *const c_char,
-    pattern: *const c_char,
-    route: u32,
-) -> i32 {
+pub unsafe extern "C" fn lorraine_route(server: u64, method: *const c_char, pattern: *const c_char, route: u32) -> i32 {
     fenced_code(|| {
         // SAFETY: the caller's word, passed on.
         unsafe { declare(server, method, pattern, Target::Host(route)) }

@@ -106,7 +106,7 @@ impl Exchange {
         drop(state);
         // RFC 9114 §4.1: an upload that nobody reads any more is no error.
         self.inbound.abandon(0);
-        self.outbound.reset(0);
+        self.outbound.let_go();
         if let Some(waiter) = waiter {
             waiter.wake();
         }
@@ -189,6 +189,8 @@ pub(crate) async fn ask(
     if !tell_of(host, &exchange, route, has_body) {
         watch.finish();
         host.remove(handle);
+        // Nobody will: the upload is not kept waiting.
+        exchange.inbound.abandon(0);
         return Err(overloaded());
     }
     match poll_fn(|cx| exchange.poll_reply(cx)).await {
@@ -249,12 +251,28 @@ fn tell_of(host: &Host, exchange: &Exchange, route: u32, has_body: bool) -> bool
 /// Moves the body of a request towards the host, as it reads.
 async fn fill(host: Arc<Host>, exchange: Arc<Exchange>, mut body: RequestBody) {
     let handle = exchange.handle();
+    let _closing = Closing { host: &host, inbound: &exchange.inbound, handle };
     let mut trailers = None;
     poll_fn(|cx| {
         let source = |cx: &mut Context<'_>| poll_step(&mut body, &mut trailers, cx);
         exchange.inbound.poll_fill(cx, source, || host.tell_readable(handle))
     })
     .await;
+}
+
+/// Ends a pipe with the task that fills it, which may be dropped with its worker.
+pub(super) struct Closing<'a> {
+    pub(super) host: &'a Host,
+    pub(super) inbound: &'a Inbound,
+    pub(super) handle: u64,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if self.inbound.close() {
+            self.host.tell_readable(self.handle);
+        }
+    }
 }
 
 fn poll_step(body: &mut RequestBody, trailers: &mut Option<Box<HeaderMap>>, cx: &mut Context<'_>) -> Poll<Step> {

@@ -71,7 +71,8 @@ impl Options {
         set(&mut http.limits.sessions, self.max_sessions);
         set(&mut engine.retry, self.retry);
         set(&mut engine.congestion_control, self.congestion_control);
-        let cores = std::thread::available_parallelism().map_or(1, |cores| u8::try_from(cores.get()).unwrap_or(u8::MAX));
+        let cores =
+            std::thread::available_parallelism().map_or(1, |cores| u8::try_from(cores.get()).unwrap_or(u8::MAX));
         let workers = if self.workers == 0 { cores } else { self.workers };
         builder = builder.engine(engine).http(http).workers(workers).webtransport(self.webtransport);
         builder = builder.listen(SocketAddr::new(self.address, self.port));

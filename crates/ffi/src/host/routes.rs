@@ -18,14 +18,28 @@ use super::{exchange, session};
 /// One declared route.
 pub(crate) enum Declared {
     /// Of one method or, without, of those that no other route of the path takes.
-    Request { method: Option<Method>, pattern: String, to: Target },
+    Request {
+        method: Option<Method>,
+        pattern: String,
+        to: Target,
+    },
     /// What no route takes.
     Fallback(Target),
     /// Extended CONNECT with this protocol.
-    Session { pattern: String, protocol: String, route: u32 },
+    Session {
+        pattern: String,
+        protocol: String,
+        route: u32,
+    },
     /// Connections of this ALPN, without HTTP; in force from the start only.
-    Quic { alpn: String, route: u32 },
-    Files { pattern: String, root: PathBuf },
+    Quic {
+        alpn: String,
+        route: u32,
+    },
+    Files {
+        pattern: String,
+        root: PathBuf,
+    },
 }
 
 /// Who answers.
