@@ -222,11 +222,13 @@ pub unsafe extern "C" fn lorraine_last_error(buffer: *mut c_char, capacity: usiz
 /// Any thread. `LORRAINE_ERROR_HANDLE` for a handle that was released before.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_release(handle: u64) -> i32 {
-    fenced_code(|| {
-        let handle = Handle::from_bits(handle);
-        let host = registry::owner(handle).ok_or_else(Failure::handle)?;
-        if host.release(handle) { Ok(()) } else { Err(Failure::handle()) }
-    })
+    fenced_code(|| if release(handle) { Ok(()) } else { Err(Failure::handle()) })
+}
+
+/// Whether there was something to let go of.
+pub(crate) fn release(handle: u64) -> bool {
+    let handle = Handle::from_bits(handle);
+    registry::owner(handle).is_some_and(|host| host.release(handle))
 }
 
 /// Notes a pointer of the host's with a request, a session or a stream, in place of the one before. It is never followed,

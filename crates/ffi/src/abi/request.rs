@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use lorraine::{Protocol, RequestExt};
+use lorraine_proto::message::RequestKind;
 
 use super::server::status_of;
 use super::{
@@ -210,7 +211,6 @@ pub unsafe extern "C" fn lorraine_respond(
 pub(crate) fn respond(request: u64, status: u32, headers: &[u8], body: Bytes, flags: u32) -> Result<(), Failure> {
     let (host, item) = item_of(request)?;
     let Item::Exchange(exchange) = item else { return Err(Failure::handle()) };
-    let headers = fields::parse(headers).map_err(Failure::argument)?;
     let streams = flags & LORRAINE_RESPOND_STREAM != 0;
     let releases = flags & LORRAINE_RESPOND_RELEASE != 0;
     if streams && (releases || exchange.asks_for_session) {
@@ -219,6 +219,11 @@ pub(crate) fn respond(request: u64, status: u32, headers: &[u8], body: Bytes, fl
     let status = status_of(status)?;
     if exchange.asks_for_session && status.is_success() {
         return Err(Failure::argument("a session is accepted by lorraine_session_accept, not by a 2xx response"));
+    }
+    let kind = RequestKind::of(&exchange.parts.method);
+    let headers = fields::parse_response(headers, status, kind).map_err(Failure::argument)?;
+    if !streams {
+        fields::check_length(&headers, status, kind, body.len()).map_err(Failure::argument)?;
     }
     let content = if streams { Content::Stream } else { Content::Full(body.clone()) };
     let answered = answer(&exchange, Reply { status, headers, content });
@@ -433,12 +438,13 @@ pub unsafe extern "C" fn lorraine_finish(handle: u64, trailers: *const u8, trail
     fenced_code(|| {
         let halves = Halves::of(handle)?;
         // SAFETY: the caller's word, passed on.
-        let trailers = fields::parse(unsafe { bytes(trailers, trailers_length) }?).map_err(Failure::argument)?;
-        if matches!(halves, Halves::Stream(_)) && !trailers.is_empty() {
+        let trailers =
+            fields::parse_trailers(unsafe { bytes(trailers, trailers_length) }?).map_err(Failure::argument)?;
+        if matches!(halves, Halves::Stream(_)) && trailers.is_some() {
             return Err(Failure::argument("streams of sessions have no trailers"));
         }
         let outbound = halves.outbound()?;
-        match outbound.finish((!trailers.is_empty()).then_some(trailers)) {
+        match outbound.finish(trailers) {
             true => Ok(()),
             false => taken(outbound.write(&[])).map(|_| ()),
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use http::StatusCode;
 use lorraine::webtransport::DatagramError;
+use lorraine_proto::message::RequestKind;
 
 use super::request::answer;
 use super::{
@@ -59,7 +60,9 @@ pub unsafe extern "C" fn lorraine_session_accept(
         // SAFETY: the caller's word, passed on.
         let protocol = unsafe { text(protocol) }?.map(str::to_owned);
         // SAFETY: the caller's word, passed on.
-        let headers = fields::parse(unsafe { bytes(headers, headers_length) }?).map_err(Failure::argument)?;
+        let headers = unsafe { bytes(headers, headers_length) }?;
+        let headers =
+            fields::parse_response(headers, StatusCode::OK, RequestKind::Connect).map_err(Failure::argument)?;
         answer(&exchange, Reply { status: StatusCode::OK, headers, content: Content::Session(protocol) })
     })
 }
