@@ -201,6 +201,8 @@ pub(crate) async fn ask(
     if !tell_of(host, &exchange, route, has_body) {
         watch.finish();
         host.remove(handle);
+        // Nobody will: the upload is not kept waiting.
+        exchange.inbound.abandon(0);
         return Err(overloaded());
     }
     match poll_fn(|cx| exchange.poll_reply(cx)).await {
@@ -261,12 +263,28 @@ fn tell_of(host: &Arc<Host>, exchange: &Exchange, route: u32, has_body: bool) ->
 /// Moves the body of a request towards the host, as it reads.
 async fn fill(host: Arc<Host>, exchange: Arc<Exchange>, mut body: RequestBody) {
     let handle = exchange.handle();
+    let _closing = Closing { host: &host, inbound: &exchange.inbound, handle };
     let mut trailers = None;
     poll_fn(|cx| {
         let source = |cx: &mut Context<'_>| poll_step(&mut body, &mut trailers, cx);
         exchange.inbound.poll_fill(cx, source, || host.tell_readable(handle))
     })
     .await;
+}
+
+/// Ends a pipe with the task that fills it, which may be dropped with its worker.
+pub(super) struct Closing<'a> {
+    pub(super) host: &'a Host,
+    pub(super) inbound: &'a Inbound,
+    pub(super) handle: u64,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if self.inbound.close() {
+            self.host.tell_readable(self.handle);
+        }
+    }
 }
 
 fn poll_step(body: &mut RequestBody, trailers: &mut Option<Box<HeaderMap>>, cx: &mut Context<'_>) -> Poll<Step> {

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Response, StatusCode};
 use lorraine::{Protocol, RequestExt};
+use lorraine_proto::message::{RequestKind, check_response, check_trailers};
 
 /// Reads lines of `name: value`. Lines end with LF or CRLF; empty ones are passed over.
 ///
@@ -27,6 +28,50 @@ pub(crate) fn parse(text: &[u8]) -> Result<HeaderMap, String> {
         fields.append(name, value);
     }
     Ok(fields)
+}
+
+/// The fields of a response with this status, as [`parse`] reads them, if it may be sent.
+///
+/// # Errors
+/// A sentence that says why not.
+pub(crate) fn parse_response(text: &[u8], status: StatusCode, kind: RequestKind) -> Result<HeaderMap, String> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = parse(text)?;
+    let parts = response.into_parts().0;
+    check_response(&parts, kind).map_err(|fault| fault.to_string())?;
+    Ok(parts.headers)
+}
+
+/// Trailers, as [`parse`] reads them, if they may be sent; `None`: there are none.
+///
+/// # Errors
+/// A sentence that says why not.
+pub(crate) fn parse_trailers(text: &[u8]) -> Result<Option<HeaderMap>, String> {
+    let trailers = parse(text)?;
+    check_trailers(&trailers).map_err(|fault| fault.to_string())?;
+    Ok((!trailers.is_empty()).then_some(trailers))
+}
+
+/// Whether a whole body of this length fits what the fields say of it.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn check_length(
+    headers: &HeaderMap,
+    status: StatusCode,
+    kind: RequestKind,
+    len: usize,
+) -> Result<(), String> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match declared {
+        // What these would have had.
+        _ if kind == RequestKind::Head || status == StatusCode::NOT_MODIFIED => Ok(()),
+        Some(declared) if declared != len as u64 => {
+            Err(format!("content-length is {declared}, but the body has {len} bytes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A request as lines, in an order that does not change: method, path with query, authority, scheme, peer address,
@@ -120,6 +165,22 @@ mod tests {
             let sentence = parse(text).unwrap_err();
             assert!(sentence.contains(words), "{sentence}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_with_a_sentence() {
+        let parse = |text: &[u8], status| parse_response(text, status, RequestKind::Ordinary);
+        assert!(parse(b"connection: close", StatusCode::OK).unwrap_err().contains("connection"));
+        assert!(parse(b"content-length: 5", StatusCode::NO_CONTENT).is_err());
+        assert!(parse(b"content-length: five", StatusCode::OK).is_err());
+        let headers = parse(b"content-length: 5", StatusCode::OK).unwrap();
+        let check = |status, kind, len| check_length(&headers, status, kind, len);
+        assert_eq!(check(StatusCode::OK, RequestKind::Ordinary, 5), Ok(()));
+        assert!(check(StatusCode::OK, RequestKind::Ordinary, 4).unwrap_err().contains("has 4 bytes"));
+        assert_eq!(check(StatusCode::OK, RequestKind::Head, 0), Ok(()));
+        assert_eq!(check(StatusCode::NOT_MODIFIED, RequestKind::Ordinary, 0), Ok(()));
+        assert!(parse_trailers(b"content-length: 5").is_err());
+        assert_eq!(parse_trailers(b""), Ok(None));
     }
 
     #[test]
