@@ -195,9 +195,7 @@ pub(crate) async fn ask(
     let Some(handle) = host.insert(Item::Exchange(Arc::clone(&exchange))) else { return Err(overloaded()) };
     let _ = exchange.handle.set(handle);
     let mut watch = Watch { host: Arc::clone(host), exchange: Arc::clone(&exchange), is_whole: false };
-    if has_body {
-        spawn_local(fill(Arc::clone(host), Arc::clone(&exchange), body));
-    }
+    let mut unread = Unread { host, exchange: &exchange, body: has_body.then_some(body) };
     if !tell_of(host, &exchange, route, has_body) {
         watch.finish();
         host.remove(handle);
@@ -205,11 +203,47 @@ pub(crate) async fn ask(
         exchange.inbound.abandon(0);
         return Err(overloaded());
     }
-    match poll_fn(|cx| exchange.poll_reply(cx)).await {
-        Some(reply) => Ok((reply, watch)),
+    let reply = poll_fn(|cx| {
+        if unread.body.is_some() && exchange.inbound.poll_started(cx).is_ready() {
+            unread.begin();
+        }
+        exchange.poll_reply(cx)
+    });
+    match reply.await {
+        Some(reply) => {
+            if matches!(reply.content, Content::Stream) {
+                unread.begin();
+            }
+            drop(unread);
+            Ok((reply, watch))
+        }
         None => {
             watch.finish();
             Err(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        }
+    }
+}
+
+/// A body that the host has not begun to read: most hosts read few of them, and a task for each would be wasted.
+struct Unread<'a> {
+    host: &'a Arc<Host>,
+    exchange: &'a Arc<Exchange>,
+    body: Option<RequestBody>,
+}
+
+impl Unread<'_> {
+    fn begin(&mut self) {
+        if let Some(body) = self.body.take() {
+            spawn_local(fill(Arc::clone(self.host), Arc::clone(self.exchange), body));
+        }
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            let handle = self.exchange.handle();
+            drop(Closing { host: self.host, inbound: &self.exchange.inbound, handle });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Fields as text: `name: value` lines, as in HTTP/1.1, in both directions.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -78,26 +78,24 @@ pub(crate) fn check_length(
 /// protocol (of an extended CONNECT, otherwise empty), one `name=value` line for each route parameter with bytes that
 /// are no visible ASCII percent-encoded, then the fields as `name:value` lines.
 pub(crate) fn describe(parts: &Parts, peer: &str, out: &mut Vec<u8>) -> (u32, u32) {
-    let mut head = String::with_capacity(256);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
     let scheme = parts.uri.scheme_str().unwrap_or("https");
     let protocol = parts.extensions.get::<Protocol>().map_or("", Protocol::as_str);
     for line in [parts.method.as_str(), path, authority, scheme, peer, protocol] {
-        head.push_str(line);
-        head.push('\n');
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
     }
     let mut params = 0;
     if let Some(info) = parts.info() {
         for (name, value) in info.params().iter() {
-            escape(name, &mut head);
-            head.push('=');
-            escape(value, &mut head);
-            head.push('\n');
+            escape(name, out);
+            out.push(b'=');
+            escape(value, out);
+            out.push(b'\n');
             params += 1;
         }
     }
-    out.extend_from_slice(head.as_bytes());
     let mut fields = 0;
     for (name, value) in &parts.headers {
         out.extend_from_slice(name.as_str().as_bytes());
@@ -109,12 +107,12 @@ pub(crate) fn describe(parts: &Parts, peer: &str, out: &mut Vec<u8>) -> (u32, u3
     (params, fields)
 }
 
-fn escape(text: &str, out: &mut String) {
+fn escape(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'=') {
-            out.push(char::from(byte));
+            out.push(byte);
         } else {
-            // Writing to a string does not fail.
+            // Writing to memory does not fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }
@@ -195,9 +193,9 @@ mod tests {
 
     #[test]
     fn parameters_are_one_line_whatever_is_in_them() {
-        let mut out = String::new();
+        let mut out = Vec::new();
         escape("a\nb=é%", &mut out);
-        assert_eq!(out, "a%0Ab%3D%C3%A9%25");
+        assert_eq!(out, b"a%0Ab%3D%C3%A9%25");
     }
 
     #[test]

@@ -147,6 +147,18 @@ impl Inbound {
         wake(filler);
     }
 
+    /// On the worker: whether the host has begun to read.
+    pub(crate) fn poll_started(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.started {
+            return Poll::Ready(());
+        }
+        if !state.filler.as_ref().is_some_and(|filler| filler.will_wake(cx.waker())) {
+            state.filler = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     /// On the worker: moves bytes from a source for as long as there is room and the host wants them. `tell` is called
     /// when there is something for a host that waits. `Ready` with the code of a host that has given up, or `None` at
     /// the end.
