@@ -27,6 +27,7 @@
 //! - Writing to a stream that has ended and been forgotten gives quiche's `Done`, which otherwise means "no room now".
 
 mod packets;
+mod payload;
 mod streams;
 mod transport;
 
@@ -41,6 +42,7 @@ use crate::relocation::Relocation;
 
 pub(crate) use packets::Packet;
 use packets::active_path;
+use payload::Payload;
 
 /// A connection's transport: streams, datagrams and what is known of the peer.
 pub struct Quic {
@@ -73,17 +75,20 @@ pub struct Quic {
     /// Streams one way of the peer's that it was asked to stop.
     uni_stops: u32,
     relocation: Relocation,
+    payload: Payload,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
 }
 
 impl Quic {
-    pub(crate) fn new(inner: quiche::Connection<Buffers>) -> Self {
+    /// `payload` is the largest that may be sent; whether it is searched for is as quiche was told.
+    pub(crate) fn new(inner: quiche::Connection<Buffers>, payload: usize, searches: bool) -> Self {
         let side = u64::from(inner.is_server());
         let home = active_path(&inner).expect("a connection begins with a path");
         Self {
             inner,
             relocation: Relocation::new(home),
+            payload: Payload::new(home, payload, searches),
             broken: false,
             next_bidi: side,
             next_uni: UNI | side,
@@ -124,6 +129,12 @@ impl Quic {
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         self.inner.path_stats().find(|path| path.active).map(|path| path.rtt)
+    }
+
+    /// Whether the search for the largest packet that the path carries has come to its end.
+    #[must_use]
+    pub fn is_payload_known(&self) -> bool {
+        self.inner.pmtu().is_some()
     }
 
     /// Packets that were lost on the way to the peer.
@@ -187,6 +198,7 @@ impl Quic {
             self.probe = probe.next(now);
         }
         self.inner.on_timeout();
+        self.check_payload();
     }
 
     /// How many more connection IDs the peer takes.

@@ -36,7 +36,10 @@ impl Quic {
         let result = self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop);
         if swapped {
             // It does not follow what is late or forged.
-            self.relocation.end(active_path(&self.inner), path);
+            if self.relocation.end(active_path(&self.inner), path) {
+                // Where the peer is now, less may pass.
+                self.inner.revalidate_pmtu();
+            }
         } else if unsettled && self.has_failed_path() {
             // The peer still is where it could not be validated; refused only by what is over.
             let _ = self.inner.probe_path(to, from);
@@ -49,6 +52,22 @@ impl Quic {
     fn has_failed_path(&self) -> bool {
         // quiche's quantum is that of the path it sends by, which has at least room for a packet, and 0 without one.
         self.inner.send_quantum() == 0
+    }
+
+    /// The sizes of a full packet and of the largest that may come, which is a probe for what the path carries.
+    pub(crate) fn packet_sizes(&self) -> (usize, usize) {
+        let active = active_path(&self.inner).filter(|_| self.probe.is_none());
+        let full = self.payload.full(active);
+        // Where the search has ended there are no probes.
+        (full, if self.inner.pmtu().is_some() { full } else { self.payload.most(active) })
+    }
+
+    /// After a timer: looks whether the path still carries what it was found to carry.
+    pub(super) fn check_payload(&mut self) {
+        let timeouts = self.inner.path_stats().find(|path| path.active).map_or(0, |path| path.total_pto_count);
+        if self.payload.is_black_hole(timeouts, self.inner.stats().acked_bytes) {
+            self.inner.revalidate_pmtu();
+        }
     }
 
     /// Writes the next packet; `None` when there is nothing to say.
@@ -100,6 +119,12 @@ impl Quic {
                 quiche::PathEvent::FailedValidation(local, peer) => {
                     self.probe = self.probe.filter(|probe| !probe.is_of(local, peer));
                     counters.path_failures += 1;
+                }
+                quiche::PathEvent::PmtuUpdated { local, peer, pmtu } => {
+                    counters.payload_changes += 1;
+                    if self.payload.on_found((local, peer), pmtu) {
+                        self.drop_long_datagrams();
+                    }
                 }
                 _ => {}
             }
