@@ -17,8 +17,9 @@ pub struct EngineConfig {
     pub refusal: Refusal,
     /// Congestion control. [`CongestionControl::Cubic`] unless set.
     pub congestion_control: CongestionControl,
-    /// Whether packets are spread over the round trip. Off: quiche computes a time for each packet, but the event
-    /// loops have no way to hold one back, so nothing would be paced.
+    /// Whether packets are spread over the round trip where the congestion control says when each may go, up to a
+    /// millisecond early. On unless set. Of quiche's only [`CongestionControl::Bbr2`] does, and is not itself without; on
+    /// the others it has no effect.
     pub pacing: bool,
     /// Whether to look for the largest packet the path carries, up to [`max_send_payload`](Self::max_send_payload): packets
     /// of 1200 bytes at first, then what a probe has shown to arrive (RFC 8899). On unless set. Without it packets of the
@@ -48,7 +49,7 @@ impl Default for EngineConfig {
             retry: RetryPolicy::Auto,
             refusal: Refusal::Silent,
             congestion_control: CongestionControl::Cubic,
-            pacing: false,
+            pacing: true,
             path_mtu_discovery: true,
             max_send_payload: 1472,
             max_loopback_payload: 16_376,
@@ -73,6 +74,10 @@ impl EngineConfig {
         largest.clamp(PAYLOAD_MIN, PAYLOAD_MAX)
     }
 
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pacing && self.congestion_control == CongestionControl::Bbr2
+    }
+
     /// Fills in quiche's configuration, all but TLS.
     pub(crate) fn configure(&self, quiche: &mut quiche::Config) {
         let limits = &self.limits;
@@ -88,7 +93,7 @@ impl EngineConfig {
             CongestionControl::Reno => quiche::CongestionControlAlgorithm::Reno,
             CongestionControl::Bbr2 => quiche::CongestionControlAlgorithm::Bbr2Gcongestion,
         });
-        quiche.enable_pacing(self.pacing);
+        quiche.enable_pacing(self.is_paced());
 
         let (connection_window, stream_window) =
             (limits.connection_window.min(VARINT_4_MAX), limits.stream_window.min(VARINT_4_MAX));

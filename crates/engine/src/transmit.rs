@@ -1,7 +1,7 @@
 //! Packets out: connections take turns, and each fills trains of equal packets for segmentation offload.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::engine::Engine;
@@ -33,7 +33,7 @@ pub(crate) struct Carry {
 
 /// What became of a connection's turn to send.
 enum Outcome {
-    /// It has nothing more to say.
+    /// It has nothing more to say, or not yet.
     Silent,
     /// It may have more.
     More,
@@ -105,7 +105,13 @@ impl<P: Protocol> Engine<P> {
             protocol.flush(now, &mut connection.quic);
         }
         let (full, most) = connection.quic.packet_sizes();
+        let paced = self.config.is_paced().then_some(now + PACING_SLACK);
+        connection.held_until = None;
         let outcome = loop {
+            connection.held_until = paced.and_then(|by| connection.quic.held_until(by));
+            if connection.held_until.is_some() {
+                break Outcome::Silent;
+            }
             let Some(room) = room(buf, assembly.as_ref(), full, most) else { break Outcome::More };
             let Some(packet) = connection.quic.produce(room) else {
                 // A probe may wait that has room in a train of its own.
@@ -201,6 +207,8 @@ impl Assembly {
     }
 }
 
+/// Packets due within this time go at once: finer than the timers of the event loops, pacing would only cost.
+const PACING_SLACK: Duration = Duration::from_millis(1);
 /// Linux takes 64 segments at once (UDP_MAX_SEGMENTS), of together at most 65,507 bytes.
 const SEGMENTS_MAX: usize = 64;
 const TRAIN_MAX: usize = 65_507;

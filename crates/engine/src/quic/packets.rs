@@ -62,6 +62,12 @@ impl Quic {
         (full, if self.inner.pmtu().is_some() { full } else { self.payload.most(active) })
     }
 
+    /// When the congestion control lets the next packet go, if that is later than `by`. A connection that is over is not
+    /// held up.
+    pub(crate) fn held_until(&self, by: Instant) -> Option<Instant> {
+        self.inner.get_next_release_time()?.time(by).filter(|_| !self.is_closing())
+    }
+
     /// After a timer: looks whether the path still carries what it was found to carry.
     pub(super) fn check_payload(&mut self) {
         let timeouts = self.inner.path_stats().find(|path| path.active).map_or(0, |path| path.total_pto_count);
