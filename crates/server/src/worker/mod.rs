@@ -396,7 +396,7 @@ impl Worker {
             self.executor.spawn(task);
         }
         self.executor.run();
-        for at in self.core.take_ended() {
+        while let Some(at) = self.core.next_ended() {
             // Those that ended where they began are not in the map, and have waited for nothing.
             let was_kept = self.exchanges.remove(&at).is_some();
             // What was opened may have been handed on, and looks after itself.
