@@ -154,6 +154,23 @@ fn one_connections_share_of_a_turn_is_bounded_and_the_next_turn_comes_at_once() 
 }
 
 #[test]
+fn a_small_message_waits_for_one_train_of_a_large_one_at_most() {
+    let (mut pair, large) = fast_client();
+    let small = pair.connect_from(address("192.0.2.77:50000"));
+    pair.settle();
+    // The large one is first in line, and has more to send than it may.
+    let limit = EngineConfig::default().limits.connection_bytes_per_turn;
+    send(&mut pair.client, large, 8 * limit);
+    send(&mut pair.client, small, 100);
+    let trains = trains(&mut pair.client, &mut vec![0; 65_536]);
+    let of = |host: &str| trains.iter().filter(|train| train.from == address(host)).collect::<Vec<_>>();
+    assert_eq!(of("192.0.2.77:50000").len(), 1, "{trains:?}");
+    assert!(trains[..2].iter().any(|train| train.from == address("192.0.2.77:50000")), "{trains:?}");
+    let sent: usize = of(CLIENT).iter().map(|train| train.len).sum();
+    assert!((2 * 65_000..limit + 65_507).contains(&sent), "{sent}");
+}
+
+#[test]
 fn silence_costs_no_packets() {
     let (mut pair, _) = fast_client();
     pair.settle();
