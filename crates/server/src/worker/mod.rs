@@ -145,10 +145,17 @@ impl Worker {
         while !self.stopping.as_ref().is_some_and(Stopping::is_over) {
             self.turn(None)?;
         }
+        self.flush();
         Ok(())
     }
 
-    /// Waits for something to do, at most until `latest`, and does it.
+    /// Sends what the last turn has left to the next one's wait: for callers that do other things first.
+    pub(crate) fn flush(&mut self) {
+        self.event_loop.flush();
+    }
+
+    /// Waits for something to do, at most until `latest`, and does it. What is to be sent leaves by the next turn's wait or
+    /// by [`flush`](Self::flush).
     ///
     /// # Errors
     /// The event loop itself failed.
@@ -420,7 +427,6 @@ impl Worker {
                 ecn: None,
             });
         }
-        self.event_loop.flush();
     }
 }
 
