@@ -36,6 +36,8 @@ pub struct Counters {
     pub migrations: u64,
     /// New paths that failed validation.
     pub path_failures: u64,
+    /// Changes of the size of packets that a path was found to carry.
+    pub payload_changes: u64,
     /// Source connection IDs given to peers.
     pub cids_issued: u64,
     /// Source connection IDs that peers retired.

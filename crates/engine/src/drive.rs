@@ -213,7 +213,7 @@ impl<P: Protocol> Engine<P> {
             _ => None,
         };
         let protocol = connection.protocol.as_ref().and_then(P::poll_timeout);
-        let due = [connection.quic.timeout(), handshake, protocol].into_iter().flatten().min();
+        let due = [connection.quic.timeout(), handshake, protocol, connection.held_until].into_iter().flatten().min();
         // quiche may leave a timer that has passed as it is, for example while it may not send.
         let due = due.map(|due| due.max(now + GRANULARITY));
         self.deadlines.set(key.slot(), &mut connection.deadline, due);

@@ -80,6 +80,7 @@ pub(crate) struct Core {
     /// The clock, read once a turn.
     now: Cell<Instant>,
     date: RefCell<Date>,
+    length: RefCell<(u64, HeaderValue)>,
 }
 
 /// The `date` field's value, renewed once a second.
@@ -105,6 +106,7 @@ impl Core {
             client: RefCell::default(),
             now: Cell::new(now),
             date: RefCell::new(Date { value: HeaderValue::from_static(""), until: now }),
+            length: RefCell::new((0, HeaderValue::from_static("0"))),
         })
     }
 
@@ -148,6 +150,15 @@ impl Core {
             date.until = self.now() + Duration::from_secs(1);
         }
         date.value.clone()
+    }
+
+    /// The `content-length` field's value. The last one is kept: the same response is often sent again and again.
+    pub(crate) fn length(&self, bytes: u64) -> HeaderValue {
+        let mut last = self.length.borrow_mut();
+        if last.0 != bytes {
+            *last = (bytes, HeaderValue::from(bytes));
+        }
+        last.1.clone()
     }
 
     pub(crate) fn respond(
@@ -350,8 +361,8 @@ impl Core {
         self.ended.borrow_mut().push(at);
     }
 
-    pub(crate) fn take_ended(&self) -> Vec<At> {
-        std::mem::take(&mut *self.ended.borrow_mut())
+    pub(crate) fn next_ended(&self) -> Option<At> {
+        self.ended.borrow_mut().pop()
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use lorraine_proto::{Code, Sent};
 
@@ -262,7 +262,7 @@ fn complete_head<B: Body>(core: &Core, parts: &mut http::response::Parts, body: 
     // RFC 9110 §8.6: not with 204 or to CONNECT; and a HEAD response without a body says nothing of its length.
     let length = body.size_hint().exact().filter(|length| !(has_no_body(parts.status) || is_head && *length == 0));
     if let (Some(length), header::Entry::Vacant(entry)) = (length, parts.headers.entry(header::CONTENT_LENGTH)) {
-        entry.insert(HeaderValue::from(length));
+        entry.insert(core.length(length));
     }
 }
 
@@ -275,7 +275,7 @@ fn answer_500(core: &Core, at: At) -> Result<(), Abandoned> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(header::DATE, core.date());
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    response.headers_mut().insert(header::CONTENT_LENGTH, core.length(0));
     match core.respond(at, &response.into_parts().0, &mut Bytes::new(), true) {
         Ok(_) => Ok(()),
         Err(_) => Err(Abandoned),

@@ -167,10 +167,17 @@ impl Worker {
         while !self.stopping.as_ref().is_some_and(Stopping::is_over) {
             self.turn(None)?;
         }
+        self.flush();
         Ok(())
     }
 
-    /// Waits for something to do, at most until `latest`, and does it.
+    /// Sends what the last turn has left to the next one's wait: for callers that do other things first.
+    pub(crate) fn flush(&mut self) {
+        self.event_loop.flush();
+    }
+
+    /// Waits for something to do, at most until `latest`, and does it. What is to be sent leaves by the next turn's wait or
+    /// by [`flush`](Self::flush).
     ///
     /// # Errors
     /// The event loop itself failed.
@@ -418,7 +425,7 @@ impl Worker {
             self.executor.spawn(task);
         }
         self.executor.run();
-        for at in self.core.take_ended() {
+        while let Some(at) = self.core.next_ended() {
             // Those that ended where they began are not in the map, and have waited for nothing.
             let was_kept = self.exchanges.remove(&at).is_some();
             // What was opened may have been handed on, and looks after itself.
@@ -442,7 +449,6 @@ impl Worker {
                 ecn: None,
             });
         }
-        self.event_loop.flush();
     }
 }
 

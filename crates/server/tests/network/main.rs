@@ -8,6 +8,7 @@ mod faults;
 mod flow;
 mod handlers;
 mod leaving;
+mod packets;
 mod session_handles;
 mod sessions;
 mod site;
