@@ -97,7 +97,7 @@ class Outcome:
 
 def run(program: str, arguments: list[str], server: Watched, what: str, settings: Settings) -> Outcome | None:
     """One run of a load generator, or None when the load was not served."""
-    command = [*settings.pinned(1), str(settings.peers / program), *arguments]
+    command = [*settings.pinned(1), str(settings.peers / program), "--paced", *arguments]
     with subprocess.Popen(command, text=True, **PIPES) as load:
         # It waits when it is connected, and again before it takes leave, so that neither moment is missed.
         load.stdout.readline()

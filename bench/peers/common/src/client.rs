@@ -51,14 +51,16 @@ pub fn config(alpn: &[u8]) -> Result<ClientConfig, Fault> {
     Ok(config)
 }
 
-/// Takes leave when the standard input ends, so that a server that is asked to stop does not wait for clients that only
-/// vanished.
+/// Takes leave, so that a server that is asked to stop does not wait for clients that only vanished; with `paced` when the
+/// standard input ends.
 ///
 /// # Errors
 /// When the standard input cannot be read.
-pub async fn leave(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<(), Fault> {
-    // The connections live on meanwhile.
-    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
+pub async fn leave(endpoints: impl IntoIterator<Item = Endpoint>, paced: bool) -> Result<(), Fault> {
+    if paced {
+        // The connections live on meanwhile.
+        tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
+    }
     let endpoints: Vec<_> = endpoints.into_iter().collect();
     endpoints.iter().for_each(|endpoint| endpoint.close(H3_NO_ERROR, b""));
     for endpoint in endpoints {
@@ -78,15 +80,17 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of `count`. Whoever measures this process from outside is told, and says by a line when it may begin; the
-    /// end of the standard input does too.
+    /// A run of `count`. Whoever measures this process from outside is told, and with `paced` says by a line when it may
+    /// begin.
     ///
     /// # Errors
     /// When the standard input cannot be read.
-    pub fn begin(count: u64) -> io::Result<Self> {
+    pub fn begin(count: u64, paced: bool) -> io::Result<Self> {
         let micros = RefCell::new(Vec::with_capacity(count as usize));
         println!("connected");
-        io::stdin().read_line(&mut String::new())?;
+        if paced {
+            io::stdin().read_line(&mut String::new())?;
+        }
         Ok(Self { start: Instant::now(), count, left: Cell::new(count), bytes: Cell::new(0), micros })
     }
 

@@ -3,8 +3,7 @@
 //! A closed loop, as `lorraine bench` is one. quinn puts the frames of several streams into a packet, as browsers and
 //! curl do and quiche does not, so that a server is measured under the traffic it will see.
 //!
-//! It says `connected` and begins at a line on its standard input; at the end it says a line of JSON and leaves when the
-//! standard input ends. With `</dev/null` it waits for nobody.
+//! It says `connected` when the measure begins, and at the end a line of JSON.
 
 use std::{cell::Cell, net::SocketAddr, time::Instant};
 
@@ -43,6 +42,9 @@ struct Args {
     /// Make one request on each of the connections and keep them open until the standard input ends
     #[arg(long)]
     idle: bool,
+    /// Begin at a line on the standard input and leave at its end
+    #[arg(long)]
+    paced: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -81,7 +83,7 @@ impl<'a> Client<'a> {
         let (connections, endpoints): (Vec<_>, Vec<_>) = connected.into_iter().unzip();
         // What a connection's first request costs is not what is measured.
         try_join_all(connections.iter().map(|connection| self.exchange(connection))).await?;
-        let run = Run::begin(self.args.requests)?;
+        let run = Run::begin(self.args.requests, self.args.paced)?;
         let loops = connections.iter().flat_map(|connection| (0..self.args.streams).map(move |_| connection));
         let loops = loops.map(async |connection| {
             while run.take() {
@@ -92,14 +94,14 @@ impl<'a> Client<'a> {
         });
         try_join_all(loops).await?;
         run.tell();
-        leave(endpoints).await
+        leave(endpoints, self.args.paced).await
     }
 
     /// Each with a request, whose answer proves that the server is through with the handshake.
     async fn handshakes(&self) -> Result<(), Fault> {
         let (first, endpoint) = self.connect().await?;
         self.exchange(&first).await?;
-        let run = Run::begin(self.args.requests)?;
+        let run = Run::begin(self.args.requests, self.args.paced)?;
         let loops = (0..self.args.connections).map(async |_| {
             let mut last = None;
             while run.take() {
@@ -113,7 +115,7 @@ impl<'a> Client<'a> {
         });
         let last = try_join_all(loops).await?;
         run.tell();
-        leave(last.into_iter().flatten().chain([endpoint])).await
+        leave(last.into_iter().flatten().chain([endpoint]), self.args.paced).await
     }
 
     async fn idle(&self) -> Result<(), Fault> {
@@ -131,7 +133,7 @@ impl<'a> Client<'a> {
         println!("connected");
         // The handles close their connections when they are dropped.
         let (_handles, endpoints): (Vec<_>, Vec<_>) = connections.into_iter().unzip();
-        leave(endpoints).await
+        leave(endpoints, true).await
     }
 
     /// Each connection has a socket of its own, as if it were another client's.

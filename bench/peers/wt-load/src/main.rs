@@ -33,6 +33,9 @@ struct Args {
     /// Bytes in each
     #[arg(long, default_value_t = 100)]
     bytes: usize,
+    /// Begin at a line on the standard input and leave at its end
+    #[arg(long)]
+    paced: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +52,7 @@ async fn main() -> Result<(), Fault> {
     let (sessions, endpoints): (Vec<_>, Vec<_>) = connected.into_iter().unzip();
     // What a session's first stream costs is not what is measured.
     try_join_all(sessions.iter().map(|session| round_trip(session, &body))).await?;
-    let run = Run::begin(args.echoes)?;
+    let run = Run::begin(args.echoes, args.paced)?;
     let lost = match args.what {
         What::Datagrams => {
             let loops = sessions.iter().map(|session| echo_datagrams(session, &body, args.at_once, &run));
@@ -73,7 +76,7 @@ async fn main() -> Result<(), Fault> {
     if lost > 0 {
         eprintln!("{lost} datagrams were lost, and sent again");
     }
-    leave(endpoints).await
+    leave(endpoints, args.paced).await
 }
 
 /// A stream there and back.

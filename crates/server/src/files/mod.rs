@@ -48,7 +48,7 @@ use target::Target;
 /// file that becomes shorter while it is sent resets the stream; what is appended to it meanwhile is not sent.
 ///
 /// Its futures need a tokio runtime around them, which the server's workers provide. Files are looked up and read on the
-/// runtime's blocking threads, so that a slow disk delays no other request, and at most one piece of 128 KiB ahead of
+/// runtime's blocking threads, so that a slow disk delays no other request, and at most one piece of 256 KiB ahead of
 /// what the client takes.
 ///
 /// ```no_run

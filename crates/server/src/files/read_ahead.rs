@@ -103,4 +103,4 @@ fn next_len(left: u64) -> usize {
 }
 
 /// Large enough that two trips between threads cost little beside it, small enough for thousands of slow clients.
-pub(super) const PIECE_BYTES: usize = 128 * 1024;
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
