@@ -313,7 +313,8 @@ impl<P: Protocol> Engine<P> {
             inner.set_qlog(log, "lorraine".into(), inner.trace_id().into());
         }
         let until = self.turn.now + self.config.limits.handshake_timeout;
-        let key = self.table.insert(Connection::new(Quic::new(inner), peer, local, until));
+        let quic = Quic::new(inner, self.config.limits.send_buffer);
+        let key = self.table.insert(Connection::new(quic, peer, local, until));
         self.door.half_open += 1;
         self.counters.connections_opened += 1;
         key

@@ -30,11 +30,11 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use lorraine_proto::{Code, DatagramError, Priority, Received, RecvError, Role, SendError, StreamId, Transport};
 use quiche::{Error, Shutdown};
 
-use crate::buffers::{Buffers, Chunk, Datagram};
+use crate::buffers::{Buffers, Chunk, Datagram, Gauge};
 use crate::cid::Cid;
 use crate::counters::Counters;
 use crate::probe::PathProbe;
@@ -73,10 +73,15 @@ pub struct Quic {
     relocation: Relocation,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
+    /// What is kept of bodies, and how much that may be.
+    held: Gauge,
+    send_buffer: usize,
+    /// Whether that was too much for a writer since this was last asked.
+    held_back: bool,
 }
 
 impl Quic {
-    pub(crate) fn new(inner: quiche::Connection<Buffers>) -> Self {
+    pub(crate) fn new(inner: quiche::Connection<Buffers>, send_buffer: usize) -> Self {
         let side = u64::from(inner.is_server());
         let home = active_path(&inner).expect("a connection begins with a path");
         Self {
@@ -97,6 +102,9 @@ impl Quic {
             probe: None,
             uni_stops: 0,
             datagrams_dropped: 0,
+            held: Gauge::default(),
+            send_buffer,
+            held_back: false,
         }
     }
 
@@ -128,6 +136,16 @@ impl Quic {
     #[must_use]
     pub fn packets_lost(&self) -> u64 {
         self.inner.stats().lost as u64
+    }
+
+    /// How much more may be kept.
+    fn room_held(&self) -> usize {
+        self.send_buffer.saturating_sub(self.held.held())
+    }
+
+    /// Whether [`Limits::send_buffer`](crate::Limits::send_buffer) was in anybody's way since this was last asked.
+    pub(crate) fn take_held_back(&mut self) -> bool {
+        mem::take(&mut self.held_back)
     }
 
     /// Whether the stream is one of ours still to be opened: quiche would open it by the way.
@@ -188,14 +206,20 @@ impl Transport for Quic {
 
     fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError> {
         // Asked first, because quiche drops what it was given when it has no room for any of it.
-        let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
+        let room = self.capacity(id, bytes.len().min(1))?;
         if room == 0 && !bytes.is_empty() {
-            self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
             return Ok(0);
         }
-        match self.inner.stream_send_zc(id.value(), Chunk::Shared(mem::take(bytes)), fin) {
-            Ok((len, rest)) => {
-                *bytes = rest.map_or_else(Bytes::new, Chunk::into_bytes);
+        // quiche is offered more than it has room for, so that it tells the peer what it lacks.
+        let offered = bytes.len().min(self.room_held());
+        let piece = Chunk::held(bytes.slice(..offered), &self.held);
+        match self.inner.stream_send_zc(id.value(), piece, fin && offered == bytes.len()) {
+            Ok((len, _)) => {
+                bytes.advance(len);
+                if len == offered && !bytes.is_empty() {
+                    // It does not know what else is kept back, and will not tell of room by itself.
+                    self.capacity(id, 1)?;
+                }
                 Ok(len)
             }
             Err(error) => Err(send_error(error)),
@@ -206,8 +230,10 @@ impl Transport for Quic {
         if let Some((_, code)) = self.last_words.iter().find(|(stream, _)| *stream == id) {
             return Err(SendError::Stopped(*code));
         }
-        let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
-        if room == 0 {
+        let given = self.inner.stream_capacity(id.value()).map_err(send_error)?;
+        let room = given.min(self.room_held());
+        self.held_back |= room < given.min(want);
+        if given == 0 {
             self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
         } else if room < want {
             let want = want.min(WANT_MAX);
@@ -389,10 +415,11 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
+        let room_held = self.room_held();
         let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
         last_words.clear();
         short.retain(|&(id, want)| {
-            let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room < want);
+            let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room.min(room_held) < want);
             if !waits {
                 roomy.push(id);
             }

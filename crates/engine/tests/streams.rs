@@ -33,6 +33,26 @@ fn ten_mebibytes_pass_both_ways_through_small_windows() {
 }
 
 #[test]
+fn no_more_is_kept_than_the_send_buffer_allows_however_much_the_peer_would_take() {
+    let send_buffer = 8 << 10;
+    let limits = Limits { send_buffer, ..Limits::default() };
+    let (mut pair, client, server) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
+    let bytes = pattern(1 << 20);
+    let id = pair.request(client, &bytes);
+    assert!(pair.response(client, id) == bytes);
+    assert!(pair.server.counters().send_buffer_hits > 0);
+
+    let id = silent_stream(&mut pair, client, server, b"request");
+    let send = |_: &mut Echo, quic: &mut Quic| quic.send_bytes(id, &mut Bytes::from(bytes.clone()), false);
+    // Nothing of it has left, and so nothing is acknowledged.
+    let taken = pair.server.with(server, send).unwrap().unwrap();
+    assert!((send_buffer / 2..=send_buffer).contains(&taken), "{taken}");
+    assert_eq!(pair.server.with(server, send), Some(Ok(0)));
+    pair.settle();
+    assert!(pair.server.with(server, send).unwrap().unwrap() >= send_buffer / 2, "it was acknowledged");
+}
+
+#[test]
 fn a_hundred_streams_share_a_connection() {
     let (mut pair, client, _) = Pair::established(EngineConfig::default());
     let bytes = pattern(100_000);
