@@ -184,6 +184,11 @@ impl Core {
         self.poll_sent(cx, at, sent)
     }
 
+    /// Whether the stream would take a worthwhile piece now.
+    pub(crate) fn has_room(&self, at: At) -> bool {
+        self.engine.borrow_mut().poll_room(at.connection, at.stream) == Sent::All
+    }
+
     fn poll_sent(&self, cx: &Context<'_>, at: At, sent: Sent) -> Poll<Result<(), Gone>> {
         match sent {
             Sent::All => Poll::Ready(Ok(())),

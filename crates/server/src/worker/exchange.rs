@@ -143,7 +143,7 @@ where
     complete_head(core, &mut parts, &*body, is_head);
     let end = is_head || has_no_body(parts.status) || body.is_end_stream();
     let mut outgoing = Outgoing { end, ..Outgoing::default() };
-    if !outgoing.end {
+    if !outgoing.end && core.has_room(at) {
         // What is there at once leaves with the head: a small response is one packet.
         outgoing.poll_now(body.as_mut()).await?;
     }
