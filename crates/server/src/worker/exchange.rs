@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
-use lorraine_proto::{Code, Sent};
+use lorraine_proto::{BodyRead, Code, Sent};
 
 use super::core::{At, Awaits, Core, Gone};
 use super::executor::Task;
@@ -106,7 +106,7 @@ impl Drop for Ending<'_> {
         if self.abandoned || std::thread::panicking() {
             self.core.abort(self.at, Code::H3_INTERNAL_ERROR);
         }
-        self.core.note_end(self.at);
+        self.core.note_done(self.at);
     }
 }
 
@@ -118,6 +118,10 @@ where
 {
     if let Err(Abandoned) = Outgoing::default().run(&core, at, pin!(body)).await {
         core.abort(at, Code::H3_REQUEST_CANCELLED);
+        // Whoever waits for the response finds out.
+        core.client.borrow_mut().on_body_failed(at);
+        core.note_end(at, BodyRead::Reset(Code::H3_REQUEST_CANCELLED));
+        core.wake_stream(at);
     }
     core.unwait(at, Awaits::Room);
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
 use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
-use lorraine_proto::{Event as HttpEvent, StreamId, raw};
+use lorraine_proto::{BodyRead, Event as HttpEvent, StreamId, raw};
 
 use crate::body::RequestBody;
 use crate::report::WorkerReport;
@@ -305,9 +305,7 @@ impl Worker {
             HttpEvent::Writable(stream) => self.core.wake(at(stream), Awaits::Room),
             // The rest of the request does not come; whether that matters is the handler's to say when it reads.
             HttpEvent::Reset(stream, code) => {
-                if self.dispatch.is_some() {
-                    self.core.note_reset(at(stream), code);
-                }
+                self.core.note_end(at(stream), BodyRead::Reset(code));
                 self.core.client.borrow_mut().on_reset(at(stream), code);
                 self.core.wake(at(stream), Awaits::Head);
                 self.core.wake(at(stream), Awaits::Body);
@@ -323,8 +321,9 @@ impl Worker {
             HttpEvent::Draining(session) => self.core.on_draining(at(session)),
             HttpEvent::SessionEnded(session, end) => self.core.on_session_ended(at(session), end),
             HttpEvent::Failed(stream, fault) => {
-                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message was malformed");
+                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message failed");
                 self.core.client.borrow_mut().on_reset(at(stream), fault.code());
+                self.core.note_end(at(stream), BodyRead::Failed(fault));
                 self.abandon(at(stream));
             }
             HttpEvent::GoAway(_) | HttpEvent::Settings(_) => {}
