@@ -36,6 +36,7 @@ use quiche::{Error, Shutdown};
 
 use crate::buffers::{Buffers, Chunk, Datagram, Gauge};
 use crate::cid::Cid;
+use crate::config::Limits;
 use crate::counters::Counters;
 use crate::probe::PathProbe;
 use crate::relocation::{Pair, Relocation};
@@ -73,15 +74,19 @@ pub struct Quic {
     relocation: Relocation,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
+    /// Bytes that streams have taken.
+    taken: u64,
     /// What is kept of bodies, and how much that may be.
     held: Gauge,
     send_buffer: usize,
+    /// The least that the peer may send before any is read.
+    connection_window: usize,
     /// Whether that was too much for a writer since this was last asked.
     held_back: bool,
 }
 
 impl Quic {
-    pub(crate) fn new(inner: quiche::Connection<Buffers>, send_buffer: usize) -> Self {
+    pub(crate) fn new(inner: quiche::Connection<Buffers>, limits: &Limits) -> Self {
         let side = u64::from(inner.is_server());
         let home = active_path(&inner).expect("a connection begins with a path");
         Self {
@@ -102,8 +107,10 @@ impl Quic {
             probe: None,
             uni_stops: 0,
             datagrams_dropped: 0,
+            taken: 0,
             held: Gauge::default(),
-            send_buffer,
+            send_buffer: limits.send_buffer,
+            connection_window: usize::try_from(limits.connection_window).unwrap_or(usize::MAX),
             held_back: false,
         }
     }
@@ -199,7 +206,10 @@ impl Transport for Quic {
             return Err(SendError::Gone);
         }
         match self.inner.stream_send(id.value(), bytes, fin) {
-            Ok(len) => Ok(len),
+            Ok(len) => {
+                self.taken += len as u64;
+                Ok(len)
+            }
             Err(error) => self.send_error(id, error),
         }
     }
@@ -215,6 +225,7 @@ impl Transport for Quic {
         let piece = Chunk::held(bytes.slice(..offered), &self.held);
         match self.inner.stream_send_zc(id.value(), piece, fin && offered == bytes.len()) {
             Ok((len, _)) => {
+                self.taken += len as u64;
                 bytes.advance(len);
                 if len == offered && !bytes.is_empty() {
                     // It does not know what else is kept back, and will not tell of room by itself.
@@ -243,6 +254,20 @@ impl Transport for Quic {
             }
         }
         Ok(room)
+    }
+
+    fn is_clogged(&self) -> bool {
+        // quiche renews the peer's credit when less than half of it is left.
+        let enough = self.connection_window / 2;
+        let mut unread = 0;
+        self.unread.iter().any(|id| {
+            unread += self.inner.stream_readable_len(id.value(), enough);
+            unread >= enough
+        })
+    }
+
+    fn taken(&self) -> u64 {
+        self.taken
     }
 
     fn reset(&mut self, id: StreamId, code: Code) {

@@ -53,6 +53,26 @@ fn no_more_is_kept_than_the_send_buffer_allows_however_much_the_peer_would_take(
 }
 
 #[test]
+fn connection_is_clogged_while_half_of_its_window_is_unread() {
+    let limits = Limits { stream_window: 100_000, connection_window: 200_000, ..Limits::default() };
+    let (mut pair, client, server) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
+    let is_clogged = |pair: &mut Pair| pair.server.with(server, |_, quic| quic.is_clogged()).unwrap();
+    let mut ids = Vec::new();
+    for clogged in [false, true] {
+        ids.push(silent_stream(&mut pair, client, server, b"beginning"));
+        let mut rest = Bytes::from_static(&[7; 60_000]);
+        while !rest.is_empty() {
+            pair.client.with(client, |_, quic| quic.send_bytes(ids[ids.len() - 1], &mut rest, false)).unwrap().unwrap();
+            pair.settle();
+        }
+        assert_eq!(is_clogged(&mut pair), clogged);
+    }
+    let read = |_: &mut Echo, quic: &mut Quic| quic.recv(ids[0], &mut BytesMut::new(), 60_000).unwrap();
+    assert!(pair.server.with(server, read).unwrap().is_some());
+    assert!(!is_clogged(&mut pair));
+}
+
+#[test]
 fn a_hundred_streams_share_a_connection() {
     let (mut pair, client, _) = Pair::established(EngineConfig::default());
     let bytes = pattern(100_000);

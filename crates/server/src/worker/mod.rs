@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
 use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
-use lorraine_proto::{BodyRead, Event as HttpEvent, StreamId, raw};
+use lorraine_proto::{BodyRead, Event as HttpEvent, StreamFault, StreamId, raw};
 
 use crate::body::RequestBody;
 use crate::report::WorkerReport;
@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     exchanges: BTreeMap<At, usize>,
     connections: BTreeMap<ConnectionKey, ConnectionInfo>,
     stopping: Option<Stopping>,
+    /// Requests given up because their clients let them stand still.
+    stalled: u64,
     /// What was asked, the last first.
     commands: Vec<Command>,
     /// The other workers of a server; clients have none.
@@ -112,6 +114,7 @@ impl Worker {
             exchanges: BTreeMap::new(),
             connections: BTreeMap::new(),
             stopping: None,
+            stalled: 0,
             commands: Vec::new(),
             post: None,
         }
@@ -251,6 +254,7 @@ impl Worker {
             connections: engine.counters(),
             io: self.event_loop.counters(),
             requests: self.exchanges.len(),
+            stalled: self.stalled,
             waiting: self.core.waiting(),
         }
     }
@@ -323,6 +327,8 @@ impl Worker {
             HttpEvent::Failed(stream, fault) => {
                 tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message failed");
                 self.core.client.borrow_mut().on_reset(at(stream), fault.code());
+                let is_stalled = matches!(fault, StreamFault::BodyStalled | StreamFault::ResponseStalled);
+                self.stalled += u64::from(is_stalled);
                 self.core.note_end(at(stream), BodyRead::Failed(fault));
                 self.abandon(at(stream));
             }

@@ -11,6 +11,7 @@ mod leaving;
 mod session_handles;
 mod sessions;
 mod site;
+mod stalling;
 mod stopping;
 mod websocket;
 mod workers;
