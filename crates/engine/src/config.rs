@@ -190,6 +190,9 @@ pub struct Limits {
     /// 120 MiB at first, 240 MiB after the application has read much and quickly. An honest peer needs it only to be
     /// as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over 100 ms.
     pub max_connection_window: u64,
+    /// Bytes of bodies kept for one connection until its peer has acknowledged them and all before them on their
+    /// streams: 3 MiB, which carry 240 Mbit/s over 100 ms. The peer's windows are no bound: it chooses them.
+    pub send_buffer: usize,
     /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63.
     ///
     /// Also the number of addresses at which one client is heard in the life of a connection: quiche lets go of a path
@@ -243,6 +246,7 @@ impl Default for Limits {
             max_stream_window: 2 << 20,
             connection_window: 3 << 19,
             max_connection_window: 3 << 20,
+            send_buffer: 3 << 20,
             active_connection_ids: 8,
             connection_ids_per_turn: 8,
             datagram_receive_queue: 0,

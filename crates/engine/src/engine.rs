@@ -322,7 +322,7 @@ impl<P: Protocol> Engine<P> {
             inner.set_qlog(log, "lorraine".into(), inner.trace_id().into());
         }
         let until = self.turn.now + self.config.limits.handshake_timeout;
-        let quic = Quic::new(inner, payload, self.config.path_mtu_discovery);
+        let quic = Quic::new(inner, &self.config.limits, payload, self.config.path_mtu_discovery);
         let key = self.table.insert(Connection::new(quic, peer, local, until));
         self.door.half_open += 1;
         self.counters.connections_opened += 1;

@@ -35,8 +35,9 @@ use std::time::{Duration, Instant};
 
 use lorraine_proto::{Code, Role, StreamId};
 
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Gauge};
 use crate::cid::Cid;
+use crate::config::Limits;
 use crate::probe::PathProbe;
 use crate::relocation::Relocation;
 
@@ -78,11 +79,20 @@ pub struct Quic {
     payload: Payload,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
+    /// Bytes that streams have taken.
+    taken: u64,
+    /// What is kept of bodies, and how much that may be.
+    held: Gauge,
+    send_buffer: usize,
+    /// The least that the peer may send before any is read.
+    connection_window: usize,
+    /// Whether that was too much for a writer since this was last asked.
+    held_back: bool,
 }
 
 impl Quic {
     /// `payload` is the largest that may be sent; whether it is searched for is as quiche was told.
-    pub(crate) fn new(inner: quiche::Connection<Buffers>, payload: usize, searches: bool) -> Self {
+    pub(crate) fn new(inner: quiche::Connection<Buffers>, limits: &Limits, payload: usize, searches: bool) -> Self {
         let side = u64::from(inner.is_server());
         let home = active_path(&inner).expect("a connection begins with a path");
         Self {
@@ -104,6 +114,11 @@ impl Quic {
             probe: None,
             uni_stops: 0,
             datagrams_dropped: 0,
+            taken: 0,
+            held: Gauge::default(),
+            send_buffer: limits.send_buffer,
+            connection_window: usize::try_from(limits.connection_window).unwrap_or(usize::MAX),
+            held_back: false,
         }
     }
 
@@ -141,6 +156,16 @@ impl Quic {
     #[must_use]
     pub fn packets_lost(&self) -> u64 {
         self.inner.stats().lost as u64
+    }
+
+    /// How much more may be kept.
+    fn room_held(&self) -> usize {
+        self.send_buffer.saturating_sub(self.held.held())
+    }
+
+    /// Whether [`Limits::send_buffer`](crate::Limits::send_buffer) was in anybody's way since this was last asked.
+    pub(crate) fn take_held_back(&mut self) -> bool {
+        std::mem::take(&mut self.held_back)
     }
 }
 

@@ -61,10 +61,11 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
+        let room_held = self.room_held();
         let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
         last_words.clear();
         short.retain(|&(id, want)| {
-            let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room < want);
+            let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room.min(room_held) < want);
             if !waits {
                 roomy.push(id);
             }

@@ -1,8 +1,6 @@
 //! Streams and datagrams as the protocol sees them: what it opens, reads, writes, stops and resets.
 
-use std::mem;
-
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use lorraine_proto::{Code, DatagramError, Priority, Received, RecvError, SendError, StreamId, Transport};
 use quiche::{Error, Shutdown};
 
@@ -31,21 +29,31 @@ impl Transport for Quic {
             return Err(SendError::Gone);
         }
         match self.inner.stream_send(id.value(), bytes, fin) {
-            Ok(len) => Ok(len),
+            Ok(len) => {
+                self.taken += len as u64;
+                Ok(len)
+            }
             Err(error) => self.send_error(id, error),
         }
     }
 
     fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError> {
         // Asked first, because quiche drops what it was given when it has no room for any of it.
-        let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
+        let room = self.capacity(id, bytes.len().min(1))?;
         if room == 0 && !bytes.is_empty() {
-            self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
             return Ok(0);
         }
-        match self.inner.stream_send_zc(id.value(), Chunk::Shared(mem::take(bytes)), fin) {
-            Ok((len, rest)) => {
-                *bytes = rest.map_or_else(Bytes::new, Chunk::into_bytes);
+        // quiche is offered more than it has room for, so that it tells the peer what it lacks.
+        let offered = bytes.len().min(self.room_held());
+        let piece = Chunk::held(bytes.slice(..offered), &self.held);
+        match self.inner.stream_send_zc(id.value(), piece, fin && offered == bytes.len()) {
+            Ok((len, _)) => {
+                self.taken += len as u64;
+                bytes.advance(len);
+                if len == offered && !bytes.is_empty() {
+                    // It does not know what else is kept back, and will not tell of room by itself.
+                    self.capacity(id, 1)?;
+                }
                 Ok(len)
             }
             Err(error) => Err(send_error(error)),
@@ -56,8 +64,10 @@ impl Transport for Quic {
         if let Some((_, code)) = self.last_words.iter().find(|(stream, _)| *stream == id) {
             return Err(SendError::Stopped(*code));
         }
-        let room = self.inner.stream_capacity(id.value()).map_err(send_error)?;
-        if room == 0 {
+        let given = self.inner.stream_capacity(id.value()).map_err(send_error)?;
+        let room = given.min(self.room_held());
+        self.held_back |= room < given.min(want);
+        if given == 0 {
             self.inner.stream_writable(id.value(), 1).map_err(send_error)?;
         } else if room < want {
             let want = want.min(WANT_MAX);
@@ -67,6 +77,20 @@ impl Transport for Quic {
             }
         }
         Ok(room)
+    }
+
+    fn is_clogged(&self) -> bool {
+        // quiche renews the peer's credit when less than half of it is left.
+        let enough = self.connection_window / 2;
+        let mut unread = 0;
+        self.unread.iter().any(|id| {
+            unread += self.inner.stream_readable_len(id.value(), enough);
+            unread >= enough
+        })
+    }
+
+    fn taken(&self) -> u64 {
+        self.taken
     }
 
     fn reset(&mut self, id: StreamId, code: Code) {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame};
-use lorraine_proto::{Code, Sent};
+use lorraine_proto::{BodyRead, Code, Sent};
 
 use super::core::{At, Awaits, Core, Gone};
 use super::executor::Task;
@@ -106,7 +106,7 @@ impl Drop for Ending<'_> {
         if self.abandoned || std::thread::panicking() {
             self.core.abort(self.at, Code::H3_INTERNAL_ERROR);
         }
-        self.core.note_end(self.at);
+        self.core.note_done(self.at);
     }
 }
 
@@ -118,6 +118,10 @@ where
 {
     if let Err(Abandoned) = Outgoing::default().run(&core, at, pin!(body)).await {
         core.abort(at, Code::H3_REQUEST_CANCELLED);
+        // Whoever waits for the response finds out.
+        core.client.borrow_mut().on_body_failed(at);
+        core.note_end(at, BodyRead::Reset(Code::H3_REQUEST_CANCELLED));
+        core.wake_stream(at);
     }
     core.unwait(at, Awaits::Room);
 }
@@ -143,7 +147,7 @@ where
     complete_head(core, &mut parts, &*body, is_head);
     let end = is_head || has_no_body(parts.status) || body.is_end_stream();
     let mut outgoing = Outgoing { end, ..Outgoing::default() };
-    if !outgoing.end {
+    if !outgoing.end && core.has_room(at) {
         // What is there at once leaves with the head: a small response is one packet.
         outgoing.poll_now(body.as_mut()).await?;
     }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
 use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
-use lorraine_proto::{Event as HttpEvent, StreamId, raw};
+use lorraine_proto::{BodyRead, Event as HttpEvent, StreamFault, StreamId, raw};
 
 use crate::body::RequestBody;
 use crate::report::WorkerReport;
@@ -104,6 +104,8 @@ pub(crate) struct Worker {
     exchanges: BTreeMap<At, usize>,
     connections: BTreeMap<ConnectionKey, ConnectionInfo>,
     stopping: Option<Stopping>,
+    /// Requests given up because their clients let them stand still.
+    stalled: u64,
     /// What was asked, the last first.
     commands: Vec<Command>,
     /// The other workers of a server; clients have none.
@@ -134,6 +136,7 @@ impl Worker {
             exchanges: BTreeMap::new(),
             connections: BTreeMap::new(),
             stopping: None,
+            stalled: 0,
             commands: Vec::new(),
             post: None,
         }
@@ -280,6 +283,7 @@ impl Worker {
             connections: engine.counters(),
             io: self.event_loop.counters(),
             requests: self.exchanges.len(),
+            stalled: self.stalled,
             waiting: self.core.waiting(),
         }
     }
@@ -334,9 +338,7 @@ impl Worker {
             HttpEvent::Writable(stream) => self.core.wake(at(stream), Awaits::Room),
             // The rest of the request does not come; whether that matters is the handler's to say when it reads.
             HttpEvent::Reset(stream, code) => {
-                if self.dispatch.is_some() {
-                    self.core.note_reset(at(stream), code);
-                }
+                self.core.note_end(at(stream), BodyRead::Reset(code));
                 self.core.client.borrow_mut().on_reset(at(stream), code);
                 self.core.wake(at(stream), Awaits::Head);
                 self.core.wake(at(stream), Awaits::Body);
@@ -352,8 +354,11 @@ impl Worker {
             HttpEvent::Draining(session) => self.core.on_draining(at(session)),
             HttpEvent::SessionEnded(session, end) => self.core.on_session_ended(at(session), end),
             HttpEvent::Failed(stream, fault) => {
-                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message was malformed");
+                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message failed");
                 self.core.client.borrow_mut().on_reset(at(stream), fault.code());
+                let is_stalled = matches!(fault, StreamFault::BodyStalled | StreamFault::ResponseStalled);
+                self.stalled += u64::from(is_stalled);
+                self.core.note_end(at(stream), BodyRead::Failed(fault));
                 self.abandon(at(stream));
             }
             HttpEvent::GoAway(_) | HttpEvent::Settings(_) => {}

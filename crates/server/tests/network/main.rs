@@ -12,6 +12,7 @@ mod packets;
 mod session_handles;
 mod sessions;
 mod site;
+mod stalling;
 mod stopping;
 mod websocket;
 mod workers;
