@@ -3,6 +3,7 @@
 
 use std::ptr::{null, null_mut};
 
+use super::body::*;
 use super::events::*;
 use super::metrics::*;
 use super::options::*;
@@ -128,6 +129,7 @@ fn every_call(handle: u64) -> Vec<(&'static str, i64)> {
             ("request_headers", lorraine_request_headers(handle, bytes, 128)),
             ("request_trailers", lorraine_request_trailers(handle, bytes, 128)),
             ("respond", lorraine_respond(handle, 200, text, 4, text, 4, 0).into()),
+            ("request_inform", lorraine_request_inform(handle, 103, text, 4).into()),
             ("read", lorraine_read(handle, bytes, 128, null_mut())),
             ("write", lorraine_write(handle, text, 4)),
             ("write_owned", lorraine_write_owned(handle, text, 4, Some(never), null_mut())),

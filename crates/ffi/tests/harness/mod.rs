@@ -3,9 +3,9 @@
 
 use std::ptr;
 
+use lorraine_ffi::abi::body::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::events::{lorraine_arm, lorraine_set_doorbell};
 use lorraine_ffi::abi::options::LorraineOptions;
-use lorraine_ffi::abi::request::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::server::{
     lorraine_free, lorraine_port, lorraine_reload_routes, lorraine_reload_tls, lorraine_start, lorraine_stop,
     lorraine_wait,

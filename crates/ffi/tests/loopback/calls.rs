@@ -5,12 +5,13 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 
+use lorraine_ffi::abi::body::{lorraine_finish, lorraine_read, lorraine_write, lorraine_write_owned};
 use lorraine_ffi::abi::events::{LorraineEvent, lorraine_doorbell, lorraine_poll};
 use lorraine_ffi::abi::metrics::{LorraineMetrics, lorraine_metrics};
 use lorraine_ffi::abi::options::LorraineOptions;
 use lorraine_ffi::abi::request::{
-    lorraine_finish, lorraine_read, lorraine_request_header, lorraine_request_headers, lorraine_request_param,
-    lorraine_request_text, lorraine_request_trailers, lorraine_respond, lorraine_write, lorraine_write_owned,
+    lorraine_request_header, lorraine_request_headers, lorraine_request_inform, lorraine_request_param,
+    lorraine_request_text, lorraine_request_trailers, lorraine_respond,
 };
 use lorraine_ffi::abi::server::{
     lorraine_add_certificate, lorraine_certificate_hash, lorraine_new, lorraine_route, lorraine_route_quic,
@@ -153,6 +154,11 @@ pub(crate) fn respond(request: u64, status: u32, headers: &str, body: &[u8], fla
     let (data, length) = (headers.as_ptr(), headers.len());
     // SAFETY: slices with their lengths.
     unsafe { lorraine_respond(request, status, data, length, body.as_ptr(), body.len(), flags) }
+}
+
+pub(crate) fn inform(request: u64, status: u32, headers: &str) -> i32 {
+    // SAFETY: a slice with its length.
+    unsafe { lorraine_request_inform(request, status, headers.as_ptr(), headers.len()) }
 }
 
 /// What was read, or a code; with that of a reset.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lorraine::webtransport::StreamError;
+use lorraine_ffi::abi::body::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::events::{
     LORRAINE_EVENT_ENDED, LORRAINE_EVENT_READABLE, LORRAINE_EVENT_SESSION_CLOSED, LORRAINE_EVENT_SESSION_OPEN,
     LORRAINE_EVENT_STREAM, LORRAINE_EVENT_STREAM_OPEN, LORRAINE_EVENT_STREAM_RESET, LORRAINE_EVENT_STREAM_STOPPED,
     LORRAINE_FLAG_BIDIRECTIONAL,
 };
-use lorraine_ffi::abi::request::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::session::{lorraine_id, lorraine_stream_order};
 use lorraine_ffi::abi::{
     LORRAINE_AGAIN, LORRAINE_ERROR_ARGUMENT, LORRAINE_ERROR_CLOSED, LORRAINE_ERROR_HANDLE, LORRAINE_ERROR_LIMIT,
