@@ -49,12 +49,12 @@ impl Halves {
     }
 }
 
-/// Reads from a request's body or a stream, into `buffer`. Gives the number of bytes; 0 is the end. Bytes are read from the
-/// connection only as the host reads: one that does not holds the peer back.
+/// Reads from a request's body or a stream, into `buffer`, which holds at least a byte. Gives the number of bytes; 0 is the
+/// end. Bytes are read from the connection only as the host reads: one that does not holds the peer back.
 ///
 /// `LORRAINE_AGAIN`: there is nothing yet; `LORRAINE_EVENT_READABLE` follows. `LORRAINE_ERROR_RESET`: the peer broke off,
 /// with the code that is written to `code` unless that is NULL. `LORRAINE_ERROR_CLOSED`: client or session are gone, or the
-/// body was malformed.
+/// body was malformed. `LORRAINE_ERROR_STATE`: after `lorraine_stop_sending`, or of a stream that only sends.
 ///
 /// # Safety
 /// `buffer` points to `capacity` bytes that may be written; `code` is NULL or may be written.
@@ -147,8 +147,9 @@ impl Drop for Lent {
     }
 }
 
-/// As `lorraine_write`, without a copy: all of the buffer is taken, or none of it (0), and what is taken is not to be
-/// changed or freed before `release` is called with it. Where 0 or an error is returned, `release` is not called.
+/// As `lorraine_write`, without a copy: all of the buffer is taken, also beyond the body window, or none of it (0) when that
+/// is full; and what is taken is not to be changed or freed before `release` is called with it, which may be before this
+/// returns. Where 0 or an error is returned, `release` is not called.
 ///
 /// # Safety
 /// `data` points to `length` bytes that stay as they are until `release` is called; `release` may be called with `context`
@@ -185,7 +186,8 @@ pub unsafe extern "C" fn lorraine_write_owned(
 }
 
 /// Ends a response's body or a stream: the peer has the whole once it has read so far. `trailers` are `name: value` lines
-/// for a response, and must be empty for a stream.
+/// for a response, and must be empty for a stream. The handle may be released at once: what is finished still arrives. As
+/// `lorraine_write` otherwise.
 ///
 /// # Safety
 /// `trailers` points to as many bytes as are said.

@@ -182,7 +182,7 @@ pub unsafe extern "C" fn lorraine_request_headers(request: u64, buffer: *mut u8,
 
 /// Answers a request: a status from 200 to 599, fields as `name: value` lines, and a body, all of which are copied.
 /// `flags`: `LORRAINE_RESPOND_*`, added up. Length and date are added. A response without `LORRAINE_RESPOND_STREAM` is
-/// complete.
+/// complete: no event follows, and the handle is to be released, by `LORRAINE_RESPOND_RELEASE` or later.
 ///
 /// `LORRAINE_ERROR_STATE` if it was answered before, `LORRAINE_ERROR_CLOSED` if the client is gone,
 /// `LORRAINE_ERROR_ARGUMENT` if something cannot be sent: then it is still to be answered.

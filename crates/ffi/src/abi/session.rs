@@ -68,7 +68,7 @@ pub unsafe extern "C" fn lorraine_session_accept(
 }
 
 /// Closes a session, with a code and a reason in UTF-8, cut to 1024 bytes, for the peer. Its streams are reset.
-/// `LORRAINE_EVENT_SESSION_CLOSED` follows. Harmless when it is over.
+/// `LORRAINE_EVENT_SESSION_CLOSED` follows, with `LORRAINE_FLAG_BY_US`. Harmless when it is over.
 ///
 /// # Safety
 /// `reason` points to as many bytes as are said.
