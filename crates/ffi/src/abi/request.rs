@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
+use lorraine::message::RequestKind;
 use lorraine::{Protocol, RequestExt};
-use lorraine_proto::message::RequestKind;
 
 use super::server::status_of;
 use super::{

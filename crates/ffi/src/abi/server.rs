@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use lorraine::Identity;
-use lorraine_proto::message::RequestKind;
+use lorraine::message::RequestKind;
 
 use super::events::{in_event_function, sink};
 use super::options::{LorraineOptions, read};

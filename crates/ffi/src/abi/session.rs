@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
+use lorraine::message::RequestKind;
 use lorraine::webtransport::DatagramError;
-use lorraine_proto::message::RequestKind;
 
 use super::request::answer;
 use super::{

@@ -78,7 +78,8 @@ fn options_that_cannot_be_used_are_named() {
         assert_eq!(Made::with(&options).map(|made| made.0), Err(LORRAINE_ERROR_ARGUMENT), "{words}");
         assert!(sentence().contains(words), "{}", sentence());
     }
-    assert_eq!(unsafe { lorraine_new(&raw const *&zeroed(), null_mut()) }, LORRAINE_ERROR_ARGUMENT);
+    let good = zeroed();
+    assert_eq!(unsafe { lorraine_new(&raw const good, null_mut()) }, LORRAINE_ERROR_ARGUMENT);
 }
 
 #[test]
