@@ -199,6 +199,28 @@ typedef void (*lorraine_release_function)(void *context, const uint8_t *data, si
 // Called when events wait for a host that sleeps, on a worker's thread. It must not block, and not set another bell.
 typedef void (*lorraine_bell_function)(void *context);
 
+// The numbers of a session and its connection. Counters of the session are 0 when it is over.
+typedef struct {
+    // The size of this struct, as the caller knows it, to be set before the call. A library that is older fills in what it knows.
+    uint64_t size;
+    // The smoothed round trip of the connection, in microseconds; 0: not known.
+    uint64_t rtt_us;
+    // Packets of the connection that were lost on the way to the peer.
+    uint64_t packets_lost;
+    // Bytes that streams of the session have sent.
+    uint64_t bytes_sent;
+    // Bytes that were read from streams of the session.
+    uint64_t bytes_received;
+    // Datagrams sent.
+    uint64_t datagrams_sent;
+    // Datagrams that came, those dropped among them.
+    uint64_t datagrams_received;
+    // Datagrams that came and gave way to later ones, since the host was behind.
+    uint64_t datagrams_dropped;
+    // Datagrams of the host's that gave way to later ones before they were sent.
+    uint64_t datagrams_discarded;
+} lorraine_session_values;
+
 // The numbers of a server, of all its workers together. Counters begin with the server, or anew where a worker was
 // replaced.
 typedef struct {
@@ -472,6 +494,14 @@ int32_t lorraine_doorbell(uint64_t server);
 // # Safety
 // `function` may be called with `context` on any thread until the server has stopped or another bell was set.
 int32_t lorraine_set_doorbell(uint64_t server, lorraine_bell_function function, void *context);
+
+// Writes the numbers of a session. Waits for a turn of its worker, which is a matter of milliseconds at most; in an event
+// function only where it is about the same session or a stream of it (else `LORRAINE_ERROR_STATE`).
+//
+// # Safety
+// `stats` points to a struct of the size that it says.
+int32_t lorraine_session_stats(uint64_t session,
+                               lorraine_session_values *stats);
 
 // Writes the numbers of a server. Waits for a turn of each worker, which is a matter of milliseconds at most; not from an
 // event function (`LORRAINE_ERROR_STATE`). Of a server that does not run, what the workers would say is 0.

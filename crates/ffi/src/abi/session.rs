@@ -22,7 +22,7 @@ use crate::host::{Counters, Host, Item, fields};
 /// Longest reason of a close, in bytes.
 const REASON_MAX: usize = 1024;
 
-fn session_of(handle: u64) -> Result<(Arc<Host>, Arc<Session>), Failure> {
+pub(crate) fn session_of(handle: u64) -> Result<(Arc<Host>, Arc<Session>), Failure> {
     match item_of(handle)? {
         (host, Item::Session(session)) => Ok((host, session)),
         (_, Item::Exchange(_)) => Err(Failure::new(LORRAINE_ERROR_STATE, "the session is not open yet")),

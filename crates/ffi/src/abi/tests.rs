@@ -111,6 +111,7 @@ fn every_call(handle: u64) -> Vec<(&'static str, i64)> {
     let mut buffer = [0u64; 16];
     let bytes = buffer.as_mut_ptr().cast::<u8>();
     let mut metrics = LorraineMetrics { size: size_of::<LorraineMetrics>() as u64, ..LorraineMetrics::default() };
+    let mut stats = LorraineSessionStats { size: 8, ..LorraineSessionStats::default() };
     let (name, text) = (c"name".as_ptr(), b"x: y".as_ptr());
     unsafe extern "C" fn never(_: *mut c_void, _: *const u8, _: usize) {
         unreachable!("nothing was taken");
@@ -156,6 +157,7 @@ fn every_call(handle: u64) -> Vec<(&'static str, i64)> {
             ("session_close", lorraine_session_close(handle, 0, text, 4).into()),
             ("session_drain", lorraine_session_drain(handle).into()),
             ("datagram_send", lorraine_datagram_send(handle, text, 4).into()),
+            ("session_stats", lorraine_session_stats(handle, &raw mut stats).into()),
             ("datagram_max", lorraine_datagram_max(handle)),
             ("stream_open", lorraine_stream_open(handle, 0, &raw mut stream).into()),
             ("id", lorraine_id(handle)),

@@ -233,7 +233,8 @@ impl Run<'_> {
     fn use_request(&mut self) -> i64 {
         let handle = self.handle();
         let (text, bytes) = (self.input.text(), self.input.bytes());
-        let code = match self.input.byte() % 12 {
+        let code = match self.input.byte() % 13 {
+            11 => calls::inform(handle, self.input.word() % 300, &text),
             0 => calls::respond(handle, self.input.word() % 1000, &text, bytes, self.input.word()),
             1 => return calls::read(handle, &mut [0; 64]).0,
             2 => return calls::write(handle, bytes),
@@ -253,7 +254,8 @@ impl Run<'_> {
     fn use_session(&mut self) -> i64 {
         let handle = self.handle();
         let text = self.input.text();
-        let code = match self.input.byte() % 9 {
+        let code = match self.input.byte() % 10 {
+            8 => calls::session_stats(handle).map_or_else(|code| code, |_| 0),
             0 => calls::accept(handle, Some(&text), &text),
             1 => calls::close(handle, self.input.word(), &text),
             2 => calls::send_datagram(handle, text.as_bytes()),

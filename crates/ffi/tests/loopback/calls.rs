@@ -7,7 +7,7 @@ use std::ptr;
 
 use lorraine_ffi::abi::body::{lorraine_finish, lorraine_read, lorraine_write, lorraine_write_owned};
 use lorraine_ffi::abi::events::{LorraineEvent, lorraine_doorbell, lorraine_poll};
-use lorraine_ffi::abi::metrics::{LorraineMetrics, lorraine_metrics};
+use lorraine_ffi::abi::metrics::{LorraineMetrics, LorraineSessionStats, lorraine_metrics, lorraine_session_stats};
 use lorraine_ffi::abi::options::LorraineOptions;
 use lorraine_ffi::abi::request::{
     lorraine_request_header, lorraine_request_headers, lorraine_request_inform, lorraine_request_param,
@@ -278,6 +278,16 @@ pub(crate) fn metrics(server: u64) -> LorraineMetrics {
     let code = unsafe { lorraine_metrics(server, &mut metrics) };
     assert_eq!(code, 0, "{}", last_error());
     metrics
+}
+
+pub(crate) fn session_stats(session: u64) -> Result<LorraineSessionStats, i32> {
+    let size = size_of::<LorraineSessionStats>() as u64;
+    let mut stats = LorraineSessionStats { size, ..LorraineSessionStats::default() };
+    // SAFETY: a struct of the size that it says.
+    match unsafe { lorraine_session_stats(session, &mut stats) } {
+        0 => Ok(stats),
+        code => Err(code),
+    }
 }
 
 /// A command with what follows it, as bytes.
