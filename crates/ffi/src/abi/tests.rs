@@ -322,3 +322,27 @@ fn sentence_is_the_thread_s_own() {
     let other = std::thread::spawn(|| unsafe { lorraine_last_error(null_mut(), 0) });
     assert_eq!(other.join().unwrap(), 0);
 }
+
+#[test]
+fn nothing_keeps_a_server_that_was_freed() {
+    let certificate = lorraine_testkit::Certificate::localhost();
+    let (cert, key) = (certificate.cert.as_bytes(), certificate.key.as_bytes());
+    let mut options = zeroed();
+    options.address = c"127.0.0.1".as_ptr();
+    let made = Made::with(&options).unwrap();
+    let server = made.0;
+    let host = Arc::downgrade(&server_of(server).unwrap());
+    unsafe {
+        assert_eq!(lorraine_add_certificate(server, cert.as_ptr(), cert.len(), key.as_ptr(), key.len()), 0);
+        assert_eq!(lorraine_route(server, null(), c"/".as_ptr(), 1), 0);
+        assert_eq!(lorraine_route_session(server, c"/wt".as_ptr(), null(), 2), 0);
+        assert_eq!(lorraine_route_quic(server, c"quic-echo".as_ptr(), 3), 0);
+    }
+    assert_eq!(lorraine_start(server), 0, "{}", sentence());
+    unsafe { assert_eq!(lorraine_route(server, null(), null(), 1), 0) };
+    assert_eq!(lorraine_reload_routes(server), 0);
+    assert_eq!((lorraine_stop(server, 0), lorraine_wait(server)), (0, 0));
+    assert_eq!(host.strong_count(), 1, "the registry's");
+    drop(made);
+    assert_eq!(host.strong_count(), 0);
+}
