@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame};
+use lorraine_ffi::abi::body::lorraine_stop_sending;
 use lorraine_ffi::abi::events::{LORRAINE_EVENT_ENDED, LORRAINE_EVENT_READABLE, LORRAINE_EVENT_REQUEST};
 use lorraine_ffi::abi::lorraine_release;
-use lorraine_ffi::abi::request::{LORRAINE_RESPOND_RELEASE, LORRAINE_RESPOND_STREAM, lorraine_stop_sending};
+use lorraine_ffi::abi::request::{LORRAINE_RESPOND_RELEASE, LORRAINE_RESPOND_STREAM};
 use lorraine_ffi::abi::server::{lorraine_free, lorraine_stop, lorraine_wait};
 use lorraine_ffi::abi::{
     LORRAINE_AGAIN, LORRAINE_ERROR_CLOSED, LORRAINE_ERROR_HANDLE, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STATE,

@@ -185,7 +185,7 @@ fn what_is_under_way_may_finish_while_the_server_stops() {
 }
 
 #[test]
-fn event_function_may_stop_and_free_its_server_and_not_wait_for_it() {
+fn event_function_may_stop_its_server_and_not_wait_for_it() {
     use lorraine_ffi::abi::metrics::{LorraineMetrics, lorraine_metrics};
     let site = Site::start(
         Mode::Call,
