@@ -155,7 +155,8 @@ fn host_that_closes_its_bell_stops_the_server() {
     drop(bell);
     crate::site::browse(server, EngineConfig::default(), async |visit| {
         let asked = visit.connection.send(crate::site::request(http::Method::GET, "/", String::new()));
-        assert_eq!(asked.await.unwrap().status(), http::StatusCode::SERVICE_UNAVAILABLE);
+        // Nobody is there to answer: the connection is closed over it.
+        assert!(asked.await.is_err());
     });
     assert_eq!(lorraine_wait(server), 0);
     let told: Vec<u32> = calls::poll(server, 4096, 9).unwrap().iter().map(|event| event.kind).collect();
