@@ -160,7 +160,7 @@ fn host_that_closes_its_bell_stops_the_server() {
     });
     assert_eq!(lorraine_wait(server), 0);
     let told: Vec<u32> = calls::poll(server, 4096, 9).unwrap().iter().map(|event| event.kind).collect();
-    assert_eq!(told, [LORRAINE_EVENT_REQUEST, LORRAINE_EVENT_STOPPED]);
+    assert_eq!(told, [LORRAINE_EVENT_REQUEST, LORRAINE_EVENT_ENDED, LORRAINE_EVENT_STOPPED]);
     assert_eq!(lorraine_free(server), 0);
 }
 
