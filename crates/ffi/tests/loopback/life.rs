@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use lorraine::EngineConfig;
-use lorraine_ffi::abi::events::{LORRAINE_EVENT_REQUEST, LORRAINE_EVENT_STOPPED, lorraine_arm};
+use lorraine_ffi::abi::events::{LORRAINE_EVENT_ENDED, LORRAINE_EVENT_REQUEST, LORRAINE_EVENT_STOPPED, lorraine_arm};
 use lorraine_ffi::abi::request::LORRAINE_RESPOND_RELEASE;
 use lorraine_ffi::abi::server::{
     lorraine_free, lorraine_port, lorraine_reload_routes, lorraine_reload_tls, lorraine_start, lorraine_stop,
