@@ -83,6 +83,20 @@ fn client_that_leaves_before_the_answer_is_told_once() {
 }
 
 #[test]
+fn client_that_gives_up_an_upload_that_nobody_reads_is_told_once() {
+    in_both_modes(|mode| {
+        let site = silent(mode);
+        site.browse(async |visit| {
+            let upload = request(Method::POST, "/", Endless::default());
+            give_up_when(&visit, upload, || site.count(LORRAINE_EVENT_REQUEST) == 1).await;
+            until("the end", || site.count(LORRAINE_EVENT_ENDED) == 1).await;
+            let handle = site.events()[0].handle;
+            assert_eq!(lorraine_release(handle), 0);
+        });
+    });
+}
+
+#[test]
 fn connection_that_is_closed_ends_every_request_once() {
     in_both_modes(|mode| {
         let site = silent(mode);
@@ -130,6 +144,7 @@ fn upload_that_breaks_off_is_told_to_its_reader() {
             let upload = request(Method::POST, "/", Endless::default());
             give_up_when(&visit, upload, || read.load(Ordering::SeqCst) == 1).await;
             until("the reset", || read.load(Ordering::SeqCst) == -1).await;
+            until("the end", || site.count(LORRAINE_EVENT_ENDED) == 1).await;
         });
     });
 }
