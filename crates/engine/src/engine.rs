@@ -304,6 +304,7 @@ impl<P: Protocol> Engine<P> {
     pub(crate) fn limit_payload(&mut self, peer: SocketAddr) -> usize {
         let payload = self.config.max_send_payload_to(peer.ip());
         self.quiche.set_max_send_udp_payload_size(payload);
+        self.quiche.set_initial_congestion_window_packets(initial_window(payload));
         payload
     }
 
@@ -378,6 +379,12 @@ pub struct Population {
     pub connection_ids: usize,
     /// Deadlines, at most one a connection.
     pub deadlines: usize,
+}
+
+/// RFC 9002 §7.2: at first ten packets, but no more than the larger of 14,720 bytes and two. quiche counts in packets of the
+/// largest size that is to be tried, also before it was.
+fn initial_window(payload: usize) -> usize {
+    (14_720 / payload).clamp(2, 10)
 }
 
 /// Why a connection cannot be opened.
