@@ -135,15 +135,17 @@ export class Exchange implements Live {
     return new Uint8Array(Bun.concatArrayBuffers(pieces) as ArrayBuffer);
   }
 
-  /** The body as a stream, which reads as it is read. */
-  stream(): ReadableStream<Uint8Array> {
+  /** The body as a stream, which reads as it is read; `onUse` is told when that begins. */
+  stream(onUse: () => void): ReadableStream<Uint8Array> {
     return new ReadableStream<Uint8Array>({
       pull: async controller => {
+        onUse();
         const piece = await this.next();
         if (piece === null) controller.close();
         else controller.enqueue(piece);
       },
       cancel: () => {
+        onUse();
         if (!this.#done) native.lorraine_stop_sending(this.handle, 0);
       },
     }, { highWaterMark: 0 });

@@ -62,9 +62,9 @@ async function stream(
     if (queue.length > 0) return toBytes(queue.shift());
     return ended ? null : next();
   };
-  // A body that was only waiting for a turn goes out whole, with its length.
-  if (pending !== null) {
-    const many = await pending;
+  // A body that was only waiting for a turn goes out whole, with its length. The fields of others do not wait for it.
+  const many = pending === null ? null : await Promise.race([pending, turn()]);
+  if (many !== null) {
     pending = null;
     queue = many.value;
     ended = many.done;
@@ -74,4 +74,8 @@ async function stream(
     }
   }
   return exchange.respondWith(status, headers, first, source);
+}
+
+function turn(): Promise<null> {
+  return new Promise(resolve => setImmediate(resolve, null));
 }
