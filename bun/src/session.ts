@@ -2,7 +2,7 @@
 import type { Bridge, Live } from "./bridge";
 import { FLAG_BIDIRECTIONAL, FLAG_LOST, RESPOND_RELEASE } from "./events";
 import { toBytes } from "./exchange";
-import { address, AGAIN, cstring, ERROR_LIMIT, native } from "./native";
+import { address, AGAIN, cstring, ERROR_ARGUMENT, ERROR_LIMIT, lastError, native } from "./native";
 import type { MaybePromise } from "./options";
 import { type H3Request, peerOf } from "./request";
 import { headerLines } from "./routes";
@@ -22,6 +22,7 @@ export interface WebTransportOptions<D = undefined> {
   bidi?(session: WebTransportSession<D>, stream: BidiStream): MaybePromise<void>;
   /** A stream one way that the client opened. Without this, they come from `incomingUnidirectionalStreams`. */
   uni?(session: WebTransportSession<D>, stream: ReceiveStream): MaybePromise<void>;
+  /** The end of a session that was open. */
   close?(session: WebTransportSession<D>, code: number, reason: string): void;
   /** The client asks to begin nothing new. */
   drain?(session: WebTransportSession<D>): void;
@@ -93,6 +94,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   #bidi: Incoming<BidiStream> | null = null;
   #uni: Incoming<ReceiveStream> | null = null;
   #protocol = "";
+  #opened = false;
   #over = false;
   #longest = 0;
   #id = -1;
@@ -201,7 +203,8 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     this.#protocol = protocol;
     this.#id = native.lorraine_id(this.#handle);
     this.#ready.resolve();
-    this.#table.run(this, this.#table.options?.open?.(this));
+    this.#opened = true;
+    this.#table.run(this, () => this.#table.options?.open?.(this));
   }
 
   /** @internal */
@@ -223,11 +226,11 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     const options = this.#table.options;
     if (both) {
       const stream = bidi(live);
-      if (options?.bidi) this.#table.run(this, options.bidi(this, stream), live);
+      if (options?.bidi) this.#table.run(this, () => options.bidi!(this, stream), live);
       else this.#incomingBidi().push(stream);
     } else {
       const stream = new ReceiveStream(live);
-      if (options?.uni) this.#table.run(this, options.uni(this, stream), live);
+      if (options?.uni) this.#table.run(this, () => options.uni!(this, stream), live);
       else this.#incomingUni().push(stream);
     }
   }
@@ -235,7 +238,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   /** @internal */
   onDatagram(bytes: Uint8Array): void {
     const handler = this.#table.options?.datagram;
-    if (handler) return handler(this, bytes);
+    if (handler) return this.#table.run(this, () => handler(this, bytes));
     this.#waiting.push(bytes.slice());
     if (this.#waiting.length > this.#highWaterMark) this.#waiting.shift();
     const wanted = this.#wanted;
@@ -262,7 +265,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     native.lorraine_release(this.#handle);
     this.#table.forget(this.#handle, this);
     this.#closed.resolve({ closeCode: code, reason });
-    this.#table.options?.close?.(this, code, reason);
+    if (this.#opened) this.#table.options?.close?.(this, code, reason);
   }
 
   #incomingBidi(): Incoming<BidiStream> {
@@ -375,7 +378,10 @@ export class SessionTable<D> {
     this.open.add(session);
     const lines = address(headers.length > 0 ? headers : null);
     const accepted = native.lorraine_session_accept(handle, address(name), lines, headers.length);
-    if (accepted < 0 && accepted !== AGAIN) session.onEnded();
+    if (accepted >= 0 || accepted === AGAIN) return;
+    // Of a client that has gone away nobody is to be told.
+    if (accepted === ERROR_ARGUMENT) this.#server.onError(new Error(`lorraine: no session: ${lastError()}`));
+    session.onEnded();
   }
 
   #refuse(handle: number, status: number, headers = ""): void {
@@ -408,19 +414,24 @@ export class SessionTable<D> {
     }
   }
 
-  /** A handler that failed ends its stream, or its session. */
-  run(session: WebTransportSession<D>, outcome: MaybePromise<void> | undefined, stream?: StreamLive): void {
-    if (!(outcome instanceof Promise)) return;
-    outcome.catch(error => {
+  /** A handler that fails ends its stream, or its session. */
+  run(session: WebTransportSession<D>, handler: () => MaybePromise<void> | undefined, stream?: StreamLive): void {
+    const failed = (error: unknown) => {
       // The end of a session or stream is no fault of the handler's.
-      if (error instanceof WebTransportError) return;
-      this.#server.onError(error);
-      if (stream === undefined) session.close({ closeCode: INTERNAL_ERROR, reason: "internal error" });
-      else {
+      if (!(error instanceof WebTransportError)) this.#server.onError(error);
+      if (stream !== undefined) {
         stream.reset(INTERNAL_ERROR);
         stream.stop(INTERNAL_ERROR);
+      } else if (!(error instanceof WebTransportError)) {
+        session.close({ closeCode: INTERNAL_ERROR, reason: "internal error" });
       }
-    });
+    };
+    try {
+      const outcome = handler();
+      if (outcome instanceof Promise) outcome.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   subscribe(topic: string, session: WebTransportSession<D>): void {
