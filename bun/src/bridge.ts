@@ -198,7 +198,8 @@ export class Bridge {
           handle, words[base + 6]!, code, flags, this.#events.latin1Slice(begin, end),
         );
       case EVENT_DATAGRAM:
-        return this.live.get(handle)?.onDatagram?.(this.#events.subarray(begin, end));
+        // No Buffer: its `slice` copies nothing, and who keeps a datagram must copy it.
+        return this.live.get(handle)?.onDatagram?.(new Uint8Array(this.#events.buffer, begin, end - begin));
       case EVENT_READABLE:
         return this.live.get(handle)?.onReadable?.();
       case EVENT_WRITABLE:

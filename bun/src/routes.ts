@@ -41,6 +41,14 @@ export class RouteTable {
 
   /** Declares every route to the native router. */
   declare(server: number, routes: Record<string, unknown>, takesSessions: boolean): void {
+    // `upgrade` decides on every path, also where there are routes. These go first: the end of a wildcard, as "/" is of
+    // "/*", is given to the first route only.
+    if (takesSessions) {
+      for (const path of new Set(["/*", ...Object.keys(routes)])) {
+        const pattern = cstring(path)!;
+        check(native.lorraine_route_session(server, address(pattern), null, SESSIONS), `sessions at ${path}`);
+      }
+    }
     let next = FIRST;
     const declare = (method: string | null, path: string, value: unknown) => {
       if (value instanceof Response && declareStatic(server, method, path, value)) return;
@@ -59,10 +67,8 @@ export class RouteTable {
       else for (const [method, own] of Object.entries(value)) declare(method, path, own);
     }
     check(native.lorraine_route(server, null, null, FALLBACK), "fallback");
-    if (takesSessions) {
-      const all = cstring("/*")!;
-      check(native.lorraine_route_session(server, address(all), null, SESSIONS), "sessions");
-    }
+    // With sessions everywhere no path is without a route, so that this is for what has none of its own.
+    if (takesSessions && !("/*" in routes)) declare(null, "/*", this.handlers[FALLBACK]);
   }
 }
 

@@ -370,7 +370,11 @@ export class SessionTable<D> {
   #settle(handle: number, request: H3Request, decided: unknown): void {
     if (decided instanceof Response) return this.#refuse(handle, decided.status, headerLines(decided.headers));
     const more = isUpgrade<D>(decided) ? decided : { data: decided as D };
-    const protocol = more.protocol ?? this.#choose(request);
+    const offered = offeredProtocols(request);
+    if (more.protocol !== undefined && !offered.includes(more.protocol)) {
+      throw new Error(`lorraine: the client does not offer the subprotocol ${JSON.stringify(more.protocol)}`);
+    }
+    const protocol = more.protocol ?? offered.find(name => this.options?.protocols?.includes(name));
     const headers = Buffer.from(more.headers === undefined ? "" : headerLines(new Headers(more.headers)), "latin1");
     const name = cstring(protocol ?? null);
     const session = new WebTransportSession<D>(handle, request, more.data, this);
@@ -396,14 +400,6 @@ export class SessionTable<D> {
     if (typeof origins === "function") return origins(origin);
     if (origins !== undefined) return origins.includes("*") || origins.includes(origin);
     return origin.toLowerCase() === `https://${new URL(request.url).host.toLowerCase()}`;
-  }
-
-  #choose(request: H3Request): string | undefined {
-    const own = this.options?.protocols;
-    const offered = request.headers.get("wt-available-protocols");
-    if (own === undefined || offered === null) return undefined;
-    const names = [...offered.matchAll(/"((?:[^"\\]|\\.)*)"|([A-Za-z*][^\s,;]*)/g)];
-    return names.map(name => name[1] ?? name[2]!).find(name => own.includes(name));
   }
 
   forget(handle: number, session: WebTransportSession<D>): void {
@@ -455,6 +451,12 @@ export class SessionTable<D> {
     for (const session of this.#topics.get(topic) ?? []) if (session.sendDatagram(bytes)) sent++;
     return sent;
   }
+}
+
+/** The names in `wt-available-protocols`, a list of strings (RFC 9651); the client likes the first best. */
+function offeredProtocols(request: H3Request): string[] {
+  const list = request.headers.get("wt-available-protocols") ?? "";
+  return [...list.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(name => name[1]!.replaceAll(/\\(.)/g, "$1"));
 }
 
 function isUpgrade<D>(value: unknown): value is { data: D; headers?: ConstructorParameters<typeof Headers>[0]; protocol?: string } {

@@ -117,3 +117,41 @@ export function errorsTold(): { told: unknown[]; [Symbol.dispose](): void } {
   console.error = (...values: unknown[]) => void told.push(values[0]);
   return { told, [Symbol.dispose]() { console.error = own; } };
 }
+
+/** `lorraine wt --insecure`, with these lines as its input; it leaves as soon as they are done. */
+export function talk(url: URL | string, lines: string[], ...args: string[]): Promise<Output> {
+  return run(client("wt", "--insecure", "--linger", "0", ...args, String(url)), { stdin: lines.map(line => `${line}\n`).join("") });
+}
+
+/** As {@link talk}, but waits for the server to end the session. */
+export function listen(url: URL | string, lines: string[] = [], ...args: string[]): Promise<Output> {
+  return run(client("wt", "--insecure", "--linger", "20", ...args, String(url)), { stdin: lines.map(line => `${line}\n`).join("") });
+}
+
+/** `lorraine wt` that stays until the session ends; what it tells can be waited for. */
+export function visit(url: URL | string, ...args: string[]) {
+  const child = Bun.spawn(client("wt", "--insecure", "--linger", "60", ...args, String(url)), {
+    stdin: "pipe", stdout: "pipe", stderr: "ignore",
+  });
+  let told = "";
+  const ended = (async () => {
+    for await (const piece of child.stdout) told += Buffer.from(piece).toString();
+    await child.exited;
+    return told;
+  })();
+  return {
+    say(...lines: string[]) {
+      child.stdin.write(lines.map(line => `${line}\n`).join(""));
+      child.stdin.flush();
+    },
+    async heard(words: string | RegExp): Promise<void> {
+      const has = () => (typeof words === "string" ? told.includes(words) : words.test(told));
+      await until(has, `${words} of ${JSON.stringify(told)}`);
+    },
+    ended,
+    kill() {
+      child.kill("SIGKILL");
+      return child.exited;
+    },
+  };
+}
