@@ -4,10 +4,10 @@ DIR ?= examples/site
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint fmt doc bench fuzz setup
+.PHONY: help serve test lint fmt doc bench fuzz bun bun-package setup
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: ## build and serve DIR (default examples/site) over HTTP/3; ARGS="--listen [::]:8443"
 	@scripts/setup build
@@ -32,6 +32,14 @@ bench: ## measure Lorraine beside other servers; ARGS go to the script
 
 fuzz: ## fuzz each target for SECONDS (default 30)
 	@scripts/fuzz $(SECONDS)
+
+bun: ## build the native library and install Bun, for bun/: `cd bun && npx bun run examples/hello.ts`
+	@scripts/ffi build
+	@scripts/setup bun
+	@printf 'Bun is at bun/node_modules/.bin/bun\n'
+
+bun-package: bun ## make bun/dist/*.tgz for this platform, and install them in an empty folder to see that they work
+	@scripts/bun-package
 
 setup: ## only install what the other commands need
 	@scripts/setup build clients browser firefox

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import compare
-from clients.server import Certificate
+import processes
+from processes import ROOT, Server, Settings
+
+sys.path.insert(0, str(ROOT / "interop"))
+
+from clients.server import Certificate  # noqa: E402 - found only with the path above
 
 
 @dataclass
@@ -44,30 +47,20 @@ LOADS = [
 PAYLOAD_BYTES = 100
 
 
-def measure(server: compare.Server, load: Load, share: float) -> float | None:
+def measure(server: Server, load: Load, share: float, settings: Settings) -> float | None:
     """Echoes a second of the server's CPU time, or None when the load was not served."""
     echoes = max(int(load.echoes * share), 1)
-    command = [str(compare.PEERS / "peer-wt-load"), load.what, f"https://127.0.0.1:{server.port}/wt/echo"]
-    command += ["-c", str(load.sessions), "-m", str(load.at_once), "-n", str(echoes), "--bytes", str(PAYLOAD_BYTES)]
-    pinned = compare.pinned(1)
-    with subprocess.Popen([*pinned, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        run.stdout.readline()  # It says when it is connected.
-        before = server.cpu_seconds()
-        try:
-            told, complaints = run.communicate(timeout=compare.LOAD_SECONDS)
-        except subprocess.TimeoutExpired:
-            run.kill()
-            print(f"  {server.name}, {load.name}: not done after {compare.LOAD_SECONDS} s", file=sys.stderr)
-            return None
-        spent = server.cpu_seconds() - before
-    if run.returncode != 0:
-        print(f"  {server.name}, {load.name}: {complaints.strip()[:300]}", file=sys.stderr)
+    arguments = [load.what, f"{server.url}/wt/echo", "-c", str(load.sessions), "-m", str(load.at_once)]
+    arguments += ["-n", str(echoes), "--bytes", str(PAYLOAD_BYTES)]
+    outcome = processes.run("peer-wt-load", arguments, server, load.name, settings)
+    if outcome is None:
         return None
-    print(f"  {server.name}, {load.name}: {told.strip()}, {spent:.2f} s of CPU", file=sys.stderr)
-    return echoes / spent
+    rate = echoes / outcome.told["seconds"]
+    print(f"  {server.name}, {load.name}: {rate:,.0f} a second, {outcome.cpu_seconds:.2f} s of CPU", file=sys.stderr)
+    return echoes / outcome.cpu_seconds
 
 
-def run(names: list[str], rounds: int, share: float) -> dict[tuple[str, str], list[float]]:
+def run(names: list[str], rounds: int, share: float, settings: Settings) -> dict[tuple[str, str], list[float]]:
     """Rates by load and server, one for each round in which the load was served."""
     rates: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="lorraine-bench-") as folder:
@@ -78,8 +71,8 @@ def run(names: list[str], rounds: int, share: float) -> dict[tuple[str, str], li
                 # Who goes first alternates, so that a machine that warms up or slows down favours none.
                 for name in names if number % 2 == 0 else reversed(names):
                     # A new process each time: what one load leaves behind must not weigh on the next.
-                    server = compare.start(name, certificate, folder)
-                    rate = measure(server, load, share)
+                    server = Server(name, certificate, settings)
+                    rate = measure(server, load, share, settings)
                     server.stop()
                     if rate is not None:
                         rates.setdefault((load.name, name), []).append(rate)
@@ -107,11 +100,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--share", type=float, default=1.0, help="of each load's echoes, for a quick look")
     parser.add_argument("--realtime", action="store_true", help="ahead of all other work; needs root")
-    parser.add_argument("--peers", type=Path, default=compare.PEERS, help="where the programs are")
+    parser.add_argument("--peers", type=Path, default=processes.PEERS, help="where the programs are")
     arguments = parser.parse_args()
-    compare.REALTIME, compare.PEERS = arguments.realtime, arguments.peers
+    settings = Settings(arguments.peers, arguments.realtime)
     names = arguments.servers.split(",")
-    print(table(names, run(names, arguments.rounds, arguments.share)))
+    print(table(names, run(names, arguments.rounds, arguments.share, settings)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from clients import aio, browser, browser_webtransport, curl, demo, files, h3spec, native, quic, webtransport
+from clients import aio, bodies, browser, browser_webtransport, curl, demo, files, h3spec, native, quic, webtransport
 from clients.report import Report
 from clients.server import Certificate, Server
 
@@ -72,6 +72,10 @@ async def with_webtransport_load(report: Report, server: Server) -> None:
     await native.load(report, server)
 
 
+async def with_bodies(report: Report, server: Server) -> None:
+    await bodies.run(report, server)
+
+
 async def with_files(report: Report, server: Server) -> None:
     client = aio.AioquicClient(server.port)
     await files.run(report, client, server.folder)
@@ -96,6 +100,7 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "aioquic": ("demo", site, with_aioquic),
     "h3spec": ("demo", site, with_h3spec),
     "quic": ("demo", site, with_quic),
+    "bodies": ("demo", site, with_bodies),
     "files": ("serve", files.make_folder, with_files),
     "chromium": ("demo", site_with_large_file, with_chromium),
     "chromium-webtransport": ("demo", site, with_chromium_webtransport),

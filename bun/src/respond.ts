@@ -1,6 +1,7 @@
 /** From what a handler gave back to what is sent. */
 import { type Exchange, fromReader, toBytes } from "./exchange";
 import type { Answer } from "./options";
+import { held } from "./response";
 import { headerLines } from "./routes";
 
 const TEXT = "content-type:text/plain;charset=utf-8\n";
@@ -20,6 +21,12 @@ export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
   if (answer instanceof Uint8Array) return exchange.respond(200, BINARY, answer);
   if (!(answer instanceof Response)) {
     throw new TypeError("lorraine: a handler must give back a Response, a string or bytes");
+  }
+  const known = held(answer);
+  if (known !== null) {
+    const lines = headerLines(answer.headers);
+    const type = typeof known === "string" && !answer.headers.has("content-type") ? TEXT : "";
+    return exchange.respond(answer.status, lines + type, known);
   }
   const headers = headerLines(answer.headers);
   const { status, body } = answer;

@@ -1,7 +1,6 @@
 /** `serve`: a running server as a program holds it. */
 import { readFileSync } from "node:fs";
 import { Bridge, type Doorbell, type Listener } from "./bridge";
-import { FLAG_HAS_BODY } from "./events";
 import { BodyTooLargeError, ConnectionGoneError, Exchange } from "./exchange";
 import { readMetrics, type Metrics } from "./metrics";
 import { address, check, native } from "./native";
@@ -174,7 +173,6 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
       this.#pending--;
     });
     const request = makeRequest(text, counts, flags, exchange);
-    if ((flags & FLAG_HAS_BODY) !== 0) exchange.register();
     let answer: MaybePromise<Answer | undefined>;
     try {
       const handler = this.#table.handlers[route] ?? this.#table.handlers[0]!;

@@ -2,12 +2,24 @@
  *
  *   scripts/ffi build && scripts/ffi examples && target/ffi/hello 4433
  */
+#define _POSIX_C_SOURCE 200809L
 #include <lorraine.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static volatile sig_atomic_t stopping;
+static int signals[2];
+
+/* SIGINT and SIGTERM: the loop below hears of them by a pipe, also while it sleeps. */
+static void on_signal(int number)
+{
+    (void)number;
+    stopping = write(signals[1], "", 1) < 0 ? 2 : 1;
+}
 
 static int fail(const char *what)
 {
@@ -36,21 +48,26 @@ int main(int argc, char **argv)
     static _Alignas(8) char buffer[64 * 1024];
     static const char text[] = "Hello, HTTP/3!\n";
     lorraine_options options = {.size = sizeof options, .port = argc > 1 ? (uint32_t)atoi(argv[1]) : 4433};
+    struct sigaction action = {.sa_handler = on_signal};
+    struct pollfd sources[2] = {{.fd = -1, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
     uint64_t server = 0;
-    struct pollfd bell = {.fd = -1, .events = POLLIN};
+    int stop_asked = 0, stopped = 0;
 
-    if (lorraine_new(&options, &server) != LORRAINE_OK) {
+    if (pipe(signals) != 0 || lorraine_new(&options, &server) != LORRAINE_OK) {
         return fail("the server cannot be made");
     }
     lorraine_route_static(server, "GET", "/", 200, NULL, 0, (const uint8_t *)text, sizeof text - 1);
     lorraine_route(server, "GET", "/hello/:name", 1);
-    bell.fd = lorraine_doorbell(server);
-    if (bell.fd < 0 || lorraine_start(server) != LORRAINE_OK) {
+    sources[0].fd = lorraine_doorbell(server);
+    sources[1].fd = signals[0];
+    if (sources[0].fd < 0 || lorraine_start(server) != LORRAINE_OK) {
         return fail("the server cannot start");
     }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     printf("https://localhost:%d/\n", lorraine_port(server));
     fflush(stdout);
-    for (;;) {
+    while (!stopped) {
         int32_t count = lorraine_poll(server, buffer, sizeof buffer, 256);
         const char *at = buffer;
 
@@ -60,14 +77,22 @@ int main(int argc, char **argv)
                 answer(event);
             } else if (event->kind == LORRAINE_EVENT_ENDED) {
                 lorraine_release(event->handle);
+            } else if (event->kind == LORRAINE_EVENT_STOPPED) {
+                stopped = 1;
             }
             at += event->size;
         }
-        if (at == buffer && lorraine_arm(server) == 1) {
+        if (stopping && !stop_asked) {
+            stop_asked = 1;
+            lorraine_stop(server, 1000); /* What is under way has a second to finish; LORRAINE_EVENT_STOPPED follows. */
+        } else if (at == buffer && !stopped && lorraine_arm(server) == 1) {
             char drop[16];
-            poll(&bell, 1, -1);
-            while (read(bell.fd, drop, sizeof drop) > 0) {
+            poll(sources, stop_asked ? 1 : 2, -1);
+            while (read(sources[0].fd, drop, sizeof drop) > 0) {
             }
         }
     }
+    lorraine_wait(server);
+    close(sources[0].fd);
+    return lorraine_free(server) == LORRAINE_OK ? 0 : fail("the server cannot be freed");
 }

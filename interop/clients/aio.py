@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from aioquic.asyncio import QuicConnectionProtocol, connect
@@ -14,7 +15,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamReset
 
-from .http import Fields, Request, RequestFailed, Response
+from .http import Fields, Request, RequestFailed, Response, Source
 
 # aioquic removes acknowledged bytes from the front of one buffer a stream, so that a large one costs a copy an
 # acknowledgement.
@@ -57,6 +58,7 @@ class Http3Protocol(QuicConnectionProtocol):
         self.closed: str | None = None
         self._responses: dict[int, Response] = defaultdict(Response)
         self._bodies: dict[int, bytearray] = defaultdict(bytearray)
+        self._sinks: dict[int, Callable[[bytes], object]] = {}
         self._waiting: dict[int, asyncio.Future[Response]] = {}
 
     def quic_event_received(self, event: QuicEvent) -> None:
@@ -75,6 +77,8 @@ class Http3Protocol(QuicConnectionProtocol):
         stream = self._quic.get_next_available_stream_id()
         answer = asyncio.get_running_loop().create_future()
         self._waiting[stream] = answer
+        if request.sink:
+            self._sinks[stream] = request.sink
         # Their answers may be 304, with the length of what is not sent.
         if request.method == "HEAD" or any(name.startswith("if-") for name in request.headers):
             self.http.without_content.add(stream)
@@ -88,19 +92,21 @@ class Http3Protocol(QuicConnectionProtocol):
         self.http.send_headers(stream, headers, end_stream=request.body is None)
         self.transmit()
         if request.body is not None:
-            await self._upload(stream, request.body, answer)
+            await self._upload(stream, request.source(), answer)
         return await answer
 
-    async def _upload(self, stream: int, body: bytes, answer: asyncio.Future[Response]) -> None:
-        if not body:
+    async def _upload(self, stream: int, body: Source, answer: asyncio.Future[Response]) -> None:
+        left = len(body)
+        if not left:
             self.http.send_data(stream, b"", end_stream=True)
-        for start in range(0, len(body), CHUNK_BYTES):
+        while left:
             while self._unsent(stream) > MAX_UNSENT_BYTES and not answer.done():
                 await asyncio.sleep(0.001)
             if answer.done():
                 return
-            end = start + CHUNK_BYTES
-            self.http.send_data(stream, body[start:end], end_stream=end >= len(body))
+            chunk = body.read(CHUNK_BYTES)
+            left -= len(chunk)
+            self.http.send_data(stream, chunk, end_stream=not left)
             self.transmit()
         self.transmit()
 
@@ -113,7 +119,10 @@ class Http3Protocol(QuicConnectionProtocol):
         if isinstance(event, HeadersReceived):
             self._handle_headers(event)
         elif isinstance(event, DataReceived):
-            self._bodies[event.stream_id] += event.data
+            if sink := self._sinks.get(event.stream_id):
+                sink(event.data)
+            else:
+                self._bodies[event.stream_id] += event.data
         else:
             return
         if event.stream_ended:
@@ -134,6 +143,7 @@ class Http3Protocol(QuicConnectionProtocol):
     def _finish(self, stream: int) -> None:
         response = self._responses.pop(stream, Response())
         response.body = bytes(self._bodies.pop(stream, b""))
+        self._sinks.pop(stream, None)
         answer = self._waiting.pop(stream, None)
         if answer and not answer.done():
             answer.set_result(response)
@@ -141,6 +151,7 @@ class Http3Protocol(QuicConnectionProtocol):
     def _fail(self, stream: int, reason: str) -> None:
         self._responses.pop(stream, None)
         self._bodies.pop(stream, None)
+        self._sinks.pop(stream, None)
         answer = self._waiting.pop(stream, None)
         if answer and not answer.done():
             answer.set_exception(RequestFailed(reason))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 
 from curl_cffi import AsyncCurl, Curl, CurlError, CurlHttpVersion, CurlInfo, CurlOpt
 
@@ -18,7 +19,7 @@ class CurlClient:
         self._multi = AsyncCurl()
 
     async def fetch(self, request: Request) -> Response:
-        curl, lines, body = Curl(), [], io.BytesIO()
+        curl, lines, body = Curl(), [], Sink(request.sink)
         try:
             self._prepare(curl, request, lines, body)
             await self._multi.add_handle(curl)
@@ -33,7 +34,7 @@ class CurlClient:
         if version != CURL_HTTP_VERSION_3:
             raise RequestFailed(f"the answer came over HTTP version {version}, not over HTTP/3")
         response = parse(lines)
-        response.body = body.getvalue()
+        response.body = body.getvalue() if request.sink is None else b""
         return response
 
     async def revive(self) -> None:
@@ -42,7 +43,7 @@ class CurlClient:
     async def close(self) -> None:
         await self._multi.close()
 
-    def _prepare(self, curl: Curl, request: Request, lines: list[bytes], body: io.BytesIO) -> None:
+    def _prepare(self, curl: Curl, request: Request, lines: list[bytes], body: Sink) -> None:
         def on_line(line: bytes) -> int:
             lines.append(line)
             return len(line)
@@ -60,12 +61,25 @@ class CurlClient:
             curl.setopt(CurlOpt.NOBODY, 1)
         if request.body is not None:
             curl.setopt(CurlOpt.UPLOAD, 1)
-            curl.setopt(CurlOpt.READDATA, io.BytesIO(request.body))
-            curl.setopt(CurlOpt.INFILESIZE_LARGE, len(request.body))
+            source = request.source()
+            curl.setopt(CurlOpt.READDATA, source)
+            curl.setopt(CurlOpt.INFILESIZE_LARGE, len(source))
         curl.setopt(CurlOpt.CUSTOMREQUEST, request.method)
         # Without this libcurl asks for a 100 before a large upload and waits a second for it.
         headers = {"expect": "", **request.headers}
         curl.setopt(CurlOpt.HTTPHEADER, [f"{name}: {value}".encode() for name, value in headers.items()])
+
+
+class Sink(io.BytesIO):
+    """Keeps a body, or hands it on."""
+
+    def __init__(self, hand_on: Callable[[bytes], object] | None) -> None:
+        super().__init__()
+        self._hand_on = hand_on or super().write
+
+    def write(self, data: bytes) -> int:
+        self._hand_on(data)
+        return len(data)
 
 
 def parse(lines: list[bytes]) -> Response:

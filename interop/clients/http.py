@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 Fields = list[tuple[str, str]]
+
+
+class Source(Protocol):
+    """A body of known length that is made as it is sent."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
 
 
 @dataclass
@@ -13,7 +24,19 @@ class Request:
     path: str
     method: str = "GET"
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: bytes | Source | None = None
+    sink: Callable[[bytes], object] | None = None
+    """Takes the body of the response as it comes; without it the body is kept."""
+
+    def source(self) -> Source:
+        return Bytes(self.body) if isinstance(self.body, bytes) else self.body
+
+
+class Bytes(io.BytesIO):
+    """Bytes at hand, as a source."""
+
+    def __len__(self) -> int:
+        return self.getbuffer().nbytes
 
 
 @dataclass

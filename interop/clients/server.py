@@ -120,6 +120,10 @@ class Server:
             self._process.wait()
 
     @property
+    def program(self) -> str:
+        return self._arguments[0]
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

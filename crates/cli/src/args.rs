@@ -126,6 +126,9 @@ pub(crate) struct GetArgs {
     /// Print status and header fields too, interim responses and trailers included
     #[arg(short = 'i', long)]
     pub(crate) include: bool,
+    /// Write status and header fields, interim responses and trailers included, to this file
+    #[arg(short = 'D', long, value_name = "FILE")]
+    pub(crate) dump_header: Option<PathBuf>,
     /// Accept any certificate
     #[arg(long)]
     pub(crate) insecure: bool,

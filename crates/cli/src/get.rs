@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::task::{Context, Poll};
@@ -33,12 +34,12 @@ pub(crate) fn run(args: &GetArgs) -> Outcome {
             let requests = (0..args.repeat).map(|_| fetch(&connection, uri, args));
             for response in try_join_all(requests).await? {
                 failed |= response.status().is_client_error() || response.status().is_server_error();
-                write_response(response, &mut sink, args.include).await?;
+                write_response(response, &mut sink).await?;
             }
         }
         Ok::<_, AnyError>(failed)
     })??;
-    sink.0.flush()?;
+    sink.bodies.flush()?;
     // As curl -f has it: the response was shown, but it was none to build on.
     Ok(if failed { ExitCode::from(22) } else { ExitCode::SUCCESS })
 }
@@ -73,20 +74,17 @@ fn request(uri: &Uri, args: &GetArgs) -> Result<Request<RequestData>, AnyError> 
 
 const USER_AGENT: &str = concat!("lorraine/", env!("CARGO_PKG_VERSION"));
 
-async fn write_response(response: Response<ResponseBody>, sink: &mut Sink, include: bool) -> Result<(), AnyError> {
+async fn write_response(response: Response<ResponseBody>, sink: &mut Sink) -> Result<(), AnyError> {
     let (parts, mut body) = response.into_parts();
-    if include {
-        for interim in parts.extensions.get::<Interim>().iter().flat_map(|interim| &interim.0) {
-            sink.write_head(interim)?;
-        }
-        sink.write_head(&parts)?;
+    for interim in parts.extensions.get::<Interim>().iter().flat_map(|interim| &interim.0) {
+        sink.write_fields(&head(interim))?;
     }
+    sink.write_fields(&head(&parts))?;
     while let Some(chunk) = body.chunk().await {
-        sink.0.write_all(&chunk?)?;
+        sink.bodies.write_all(&chunk?)?;
     }
-    if let Some(trailers) = body.trailers().await?.filter(|_| include) {
-        sink.0.write_all(b"\n")?;
-        sink.write_fields(&trailers)?;
+    if let Some(trailers) = body.trailers().await? {
+        sink.write_fields(&format!("\n{}", lines(&trailers)))?;
     }
     Ok(())
 }
@@ -100,30 +98,43 @@ pub(crate) fn parse(url: &str) -> Result<Uri, String> {
 }
 
 /// Where responses go.
-struct Sink(Box<dyn Write>);
+struct Sink {
+    bodies: Box<dyn Write>,
+    /// A file of their own for heads and trailers.
+    heads: Option<File>,
+    /// Whether heads and trailers stand round the bodies.
+    include: bool,
+}
 
 impl Sink {
     fn open(args: &GetArgs) -> Result<Self, AnyError> {
-        Ok(Self(match &args.output {
-            Some(path) => {
-                Box::new(File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?)
-            }
-            None => Box::new(io::stdout().lock()),
-        }))
+        let create =
+            |path: &PathBuf| File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()));
+        Ok(Self {
+            bodies: match &args.output {
+                Some(path) => Box::new(create(path)?),
+                None => Box::new(io::stdout().lock()),
+            },
+            heads: args.dump_header.as_ref().map(create).transpose()?,
+            include: args.include,
+        })
     }
 
-    fn write_head(&mut self, parts: &http::response::Parts) -> io::Result<()> {
-        writeln!(self.0, "HTTP/3 {}", parts.status.as_u16())?;
-        self.write_fields(&parts.headers)?;
-        writeln!(self.0)
-    }
-
-    fn write_fields(&mut self, fields: &HeaderMap) -> io::Result<()> {
-        for (name, value) in fields {
-            writeln!(self.0, "{name}: {}", printable(value.as_bytes()))?;
+    /// A head or a trailer section.
+    fn write_fields(&mut self, text: &str) -> io::Result<()> {
+        if let Some(heads) = &mut self.heads {
+            heads.write_all(text.as_bytes())?;
         }
-        Ok(())
+        if self.include { self.bodies.write_all(text.as_bytes()) } else { Ok(()) }
     }
+}
+
+fn head(parts: &http::response::Parts) -> String {
+    format!("HTTP/3 {}\n{}\n", parts.status.as_u16(), lines(&parts.headers))
+}
+
+fn lines(fields: &HeaderMap) -> String {
+    fields.iter().map(|(name, value)| format!("{name}: {}\n", printable(value.as_bytes()))).collect()
 }
 
 /// A value as it stands, but for the bytes that could make a terminal do something.

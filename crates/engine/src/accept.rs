@@ -271,6 +271,7 @@ impl<P: Protocol> Engine<P> {
         let token = self.cids.key().reset_token(ours.as_slice());
         self.quiche.set_stateless_reset_token(Some(u128::from_be_bytes(token)));
         let source = quiche::ConnectionId::from_ref(ours.as_slice());
+        let payload = self.limit_payload(meta.from);
         let made = match entry {
             Entry::Direct => {
                 quiche::accept_with_buf_factory::<Buffers>(&source, None, meta.to, meta.from, &mut self.quiche)
@@ -287,7 +288,7 @@ impl<P: Protocol> Engine<P> {
             self.counters.failed_accepts += 1;
             return;
         };
-        let key = self.adopt(inner, meta.from, meta.to);
+        let key = self.adopt(inner, meta.from, meta.to, payload);
         self.table.add_cid(key, ours);
         self.table.add_cid(key, dcid);
         self.deliver(key, meta, bytes);

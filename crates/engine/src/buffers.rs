@@ -1,6 +1,11 @@
-//! The buffers that quiche keeps stream data in until it is acknowledged.
+//! The buffers that quiche keeps stream data in until it is acknowledged, and the count of what it keeps.
+//!
+//! quiche forgets the data of a stream in order: what was acknowledged behind a gap stays, and a peer that never
+//! acknowledges the first byte has all the others kept, as far as its windows reach. So they are counted here.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -26,25 +31,53 @@ impl quiche::BufFactory for Buffers {
 #[derive(Clone)]
 pub(crate) enum Chunk {
     Inline(u8, [u8; INLINE]),
-    Shared(Bytes),
+    Shared(Bytes, Option<Rc<Hold>>),
+}
+
+/// The bytes that quiche keeps of a connection's bodies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gauge(Rc<Cell<usize>>);
+
+impl Gauge {
+    pub(crate) fn held(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// A chunk's share of a gauge, until all its parts are gone.
+pub(crate) struct Hold {
+    gauge: Gauge,
+    len: usize,
+}
+
+impl Hold {
+    fn release(&mut self, len: usize) {
+        self.len -= len;
+        self.gauge.0.set(self.gauge.held() - len);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.gauge.0.set(self.gauge.held() - self.len);
+    }
 }
 
 impl Chunk {
     fn copy_from_slice(bytes: &[u8]) -> Self {
         if bytes.len() > INLINE {
-            return Self::Shared(Bytes::copy_from_slice(bytes));
+            return Self::Shared(Bytes::copy_from_slice(bytes), None);
         }
         let mut inline = [0; INLINE];
         inline[..bytes.len()].copy_from_slice(bytes);
         Self::Inline(bytes.len() as u8, inline)
     }
 
-    /// The bytes as [`Bytes`], without a copy if they are shared.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Inline(..) => Bytes::copy_from_slice(self.as_ref()),
-            Self::Shared(bytes) => bytes,
-        }
+    /// A part of a body, which counts until quiche has let go of it.
+    pub(crate) fn held(bytes: Bytes, gauge: &Gauge) -> Self {
+        let len = bytes.len() + OVERHEAD;
+        gauge.0.set(gauge.held() + len);
+        Self::Shared(bytes, Some(Rc::new(Hold { gauge: gauge.clone(), len })))
     }
 }
 
@@ -52,7 +85,7 @@ impl AsRef<[u8]> for Chunk {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Inline(len, bytes) => &bytes[..usize::from(*len)],
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes, _) => bytes,
         }
     }
 }
@@ -65,7 +98,12 @@ impl quiche::BufSplit for Chunk {
                 *len = at as u8;
                 tail
             }
-            Self::Shared(bytes) => Self::Shared(bytes.split_off(at)),
+            Self::Shared(bytes, hold) => {
+                let tail = bytes.split_off(at);
+                // What quiche has no room for it gives back, before it has made parts of the rest.
+                let is_whole = hold.as_mut().and_then(Rc::get_mut).map(|hold| hold.release(tail.len())).is_some();
+                Self::Shared(tail, hold.clone().filter(|_| !is_whole))
+            }
         }
     }
 }
@@ -93,6 +131,8 @@ impl From<Vec<u8>> for Datagram {
 
 /// So that a chunk is 64 bytes: quiche's record of it then ends on two cache lines.
 const INLINE: usize = 62;
+/// What quiche's record of a chunk takes, about.
+const OVERHEAD: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +147,7 @@ mod tests {
                 let mut head = Buffers::buf_from_slice(&bytes);
                 let tail = head.split_at(at);
                 assert_eq!((head.as_ref(), tail.as_ref()), bytes.split_at(at));
-                assert_eq!(tail.into_bytes(), bytes[at..]);
+                assert_eq!(tail.as_ref(), &bytes[at..]);
             }
         }
     }
@@ -116,6 +156,26 @@ mod tests {
     fn a_chunk_takes_64_bytes_in_place() {
         assert_eq!(size_of::<Chunk>(), 64);
         assert!(matches!(Chunk::copy_from_slice(&[0; INLINE]), Chunk::Inline(..)));
-        assert!(matches!(Chunk::copy_from_slice(&[0; INLINE + 1]), Chunk::Shared(_)));
+        assert!(matches!(Chunk::copy_from_slice(&[0; INLINE + 1]), Chunk::Shared(..)));
+    }
+
+    #[test]
+    fn chunk_counts_once_until_the_last_of_its_parts_is_gone() {
+        let gauge = Gauge::default();
+        let mut whole = Chunk::held(Bytes::from_static(&[0; 1000]), &gauge);
+        let other = Chunk::held(Bytes::from_static(&[0; 10]), &gauge);
+        assert_eq!(gauge.held(), 1010 + 2 * OVERHEAD);
+        // What is given back counts no more.
+        let rest = whole.split_at(400);
+        assert_eq!((rest.as_ref().len(), gauge.held()), (600, 410 + 2 * OVERHEAD));
+        let mut twin = whole.clone();
+        let part = twin.split_at(100);
+        assert_eq!(gauge.held(), 410 + 2 * OVERHEAD);
+        drop((whole, twin));
+        assert_eq!(gauge.held(), 410 + 2 * OVERHEAD);
+        drop(part);
+        assert_eq!(gauge.held(), 10 + OVERHEAD);
+        drop(other);
+        assert_eq!(gauge.held(), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! What can be set, with its default and its unit.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::cid::Owner;
@@ -16,15 +17,21 @@ pub struct EngineConfig {
     pub refusal: Refusal,
     /// Congestion control. [`CongestionControl::Cubic`] unless set.
     pub congestion_control: CongestionControl,
-    /// Whether packets are spread over the round trip. Off: quiche computes a time for each packet, but the event
-    /// loops have no way to hold one back, so nothing would be paced.
+    /// Whether packets are spread over the round trip where the congestion control says when each may go, up to a
+    /// millisecond early. On unless set. Of quiche's only [`CongestionControl::Bbr2`] does, and is not itself without; on
+    /// the others it has no effect.
     pub pacing: bool,
-    /// Whether to look for the largest packet the path carries, up to [`max_send_payload`](Self::max_send_payload).
-    /// Off unless set: then packets of that size are sent from the end of the handshake on.
+    /// Whether to look for the largest packet the path carries, up to [`max_send_payload`](Self::max_send_payload): packets
+    /// of 1200 bytes at first, then what a probe has shown to arrive (RFC 8899). On unless set. Without it packets of the
+    /// largest size are sent from the end of the handshake on, and that should be one that every path carries, as 1350.
     pub path_mtu_discovery: bool,
-    /// Largest UDP payload sent, in bytes: 1200 to 1472, 1350 unless set. That leaves 122 bytes of an Ethernet
-    /// frame for tunnels. With [`path_mtu_discovery`](Self::path_mtu_discovery) it may be raised to 1472.
+    /// Largest UDP payload sent, in bytes: 1200 to 16,383, 1472 unless set, which fills an Ethernet frame. To an IPv6
+    /// address it is 20 less, as much as the header is longer. Where all paths carry larger frames it may be raised; where
+    /// they do not, each size too many costs a connection three lost probes.
     pub max_send_payload: usize,
+    /// The same to a peer on this machine, with [`path_mtu_discovery`](Self::path_mtu_discovery): 16,376 unless set, of
+    /// which four fill what the kernel takes at once.
+    pub max_loopback_payload: usize,
     /// Largest UDP payload accepted, in bytes, told to the peer: 1200 to 65527, 65527 unless set.
     pub max_receive_payload: usize,
     /// Source of connection IDs, tokens and stateless resets; the same in all workers. Random unless set.
@@ -42,9 +49,10 @@ impl Default for EngineConfig {
             retry: RetryPolicy::Auto,
             refusal: Refusal::Silent,
             congestion_control: CongestionControl::Cubic,
-            pacing: false,
-            path_mtu_discovery: false,
-            max_send_payload: 1350,
+            pacing: true,
+            path_mtu_discovery: true,
+            max_send_payload: 1472,
+            max_loopback_payload: 16_376,
             max_receive_payload: 65_527,
             secret: Secret::random(),
             owner: Owner { worker: 0, generation: 0 },
@@ -54,12 +62,27 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
+    /// The largest UDP payload that may be sent to this peer.
+    pub(crate) fn max_send_payload_to(&self, peer: IpAddr) -> usize {
+        let less = if peer.is_ipv6() { IPV6_HEADER - IPV4_HEADER } else { 0 };
+        let ordinary = self.max_send_payload.saturating_sub(less);
+        let largest = if self.path_mtu_discovery && peer.to_canonical().is_loopback() {
+            ordinary.max(self.max_loopback_payload)
+        } else {
+            ordinary
+        };
+        largest.clamp(PAYLOAD_MIN, PAYLOAD_MAX)
+    }
+
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pacing && self.congestion_control == CongestionControl::Bbr2
+    }
+
     /// Fills in quiche's configuration, all but TLS.
     pub(crate) fn configure(&self, quiche: &mut quiche::Config) {
         let limits = &self.limits;
         let idle = u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         quiche.set_max_idle_timeout(idle.min(VARINT_4_MAX));
-        quiche.set_max_send_udp_payload_size(self.max_send_payload);
         // 0 stands for "not sent", which means what is the default (RFC 9000 §18.2) and leaves room for the others.
         let is_default = self.max_receive_payload == 65_527 && !self.path_mtu_discovery;
         quiche.set_max_recv_udp_payload_size(if is_default { 0 } else { self.max_receive_payload });
@@ -70,7 +93,7 @@ impl EngineConfig {
             CongestionControl::Reno => quiche::CongestionControlAlgorithm::Reno,
             CongestionControl::Bbr2 => quiche::CongestionControlAlgorithm::Bbr2Gcongestion,
         });
-        quiche.enable_pacing(self.pacing);
+        quiche.enable_pacing(self.is_paced());
 
         let (connection_window, stream_window) =
             (limits.connection_window.min(VARINT_4_MAX), limits.stream_window.min(VARINT_4_MAX));
@@ -89,6 +112,11 @@ impl EngineConfig {
     }
 }
 
+/// What a UDP payload may have at least (RFC 9000 §14), and what quiche makes at most.
+const PAYLOAD_MIN: usize = 1200;
+const PAYLOAD_MAX: usize = 16_383;
+const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
 /// Numbers past these would take more bytes than quiche has for all transport parameters: 128.
 const STREAMS_MAX: u64 = (1 << 14) - 1;
 const VARINT_4_MAX: u64 = (1 << 30) - 1;
@@ -162,6 +190,9 @@ pub struct Limits {
     /// 120 MiB at first, 240 MiB after the application has read much and quickly. An honest peer needs it only to be
     /// as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over 100 ms.
     pub max_connection_window: u64,
+    /// Bytes of bodies kept for one connection until its peer has acknowledged them and all before them on their
+    /// streams: 3 MiB, which carry 240 Mbit/s over 100 ms. The peer's windows are no bound: it chooses them.
+    pub send_buffer: usize,
     /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63.
     ///
     /// Also the number of addresses at which one client is heard in the life of a connection: quiche lets go of a path
@@ -215,6 +246,7 @@ impl Default for Limits {
             max_stream_window: 2 << 20,
             connection_window: 3 << 19,
             max_connection_window: 3 << 20,
+            send_buffer: 3 << 20,
             active_connection_ids: 8,
             connection_ids_per_turn: 8,
             datagram_receive_queue: 0,

@@ -14,6 +14,8 @@ pub(crate) struct Connection<P> {
     pub(crate) protocol: Option<P>,
     pub(crate) phase: Phase,
     pub(crate) deadline: Deadline,
+    /// It has more to say, but not before this time.
+    pub(crate) held_until: Option<Instant>,
     /// The peer's address, proved; before the handshake is complete, where its first packet came from.
     pub(crate) peer: SocketAddr,
     /// The address of ours that the peer talks to.
@@ -66,6 +68,7 @@ impl<P> Connection<P> {
             protocol: None,
             phase: Phase::Handshaking { until },
             deadline: Deadline::default(),
+            held_until: None,
             peer,
             local,
             initials: 0,

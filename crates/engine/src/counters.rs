@@ -36,6 +36,8 @@ pub struct Counters {
     pub migrations: u64,
     /// New paths that failed validation.
     pub path_failures: u64,
+    /// Changes of the size of packets that a path was found to carry.
+    pub payload_changes: u64,
     /// Source connection IDs given to peers.
     pub cids_issued: u64,
     /// Source connection IDs that peers retired.
@@ -93,6 +95,8 @@ pub struct Counters {
     /// [`connection_bytes_per_turn`](crate::Limits::connection_bytes_per_turn), or all together more than
     /// [`bytes_per_turn`](crate::Limits::bytes_per_turn).
     pub transmit_budget_hits: u64,
+    /// Turns in which a connection had to wait for acknowledgements at [`send_buffer`](crate::Limits::send_buffer).
+    pub send_buffer_hits: u64,
     /// Errors of qlog and key log sinks.
     pub log_errors: u64,
 }

@@ -87,6 +87,7 @@ impl<P: Protocol> Engine<P> {
         };
         let result = report_streams(now, protocol, quic, &mut budget);
         self.turn.stream_events -= granted - budget;
+        self.counters.send_buffer_hits += u64::from(quic.take_held_back());
         if let Err(fault) = result {
             quic.close(true, fault.code.value(), fault.reason.as_bytes());
         } else if budget == 0 {
@@ -213,7 +214,7 @@ impl<P: Protocol> Engine<P> {
             _ => None,
         };
         let protocol = connection.protocol.as_ref().and_then(P::poll_timeout);
-        let due = [connection.quic.timeout(), handshake, protocol].into_iter().flatten().min();
+        let due = [connection.quic.timeout(), handshake, protocol, connection.held_until].into_iter().flatten().min();
         // quiche may leave a timer that has passed as it is, for example while it may not send.
         let due = due.map(|due| due.max(now + GRANULARITY));
         self.deadlines.set(key.slot(), &mut connection.deadline, due);

@@ -181,6 +181,7 @@ impl<P: Protocol> Engine<P> {
         let source = quiche::ConnectionId::from_ref(scid.as_slice());
         let address: Option<IpAddr> = server_name.and_then(|name| name.trim_matches(['[', ']']).parse().ok());
         let name = server_name.filter(|_| address.is_none());
+        let payload = self.limit_payload(peer);
         let mut inner: quiche::Connection<Buffers> =
             quiche::connect_with_buffer_factory(name, &source, local, peer, &mut self.quiche)
                 .map_err(|_| ConnectError::BadName)?;
@@ -189,7 +190,7 @@ impl<P: Protocol> Engine<P> {
             let ssl: &mut boring::ssl::SslRef = inner.as_mut();
             ssl.verify_param_mut().set_ip(address).map_err(|_| ConnectError::BadName)?;
         }
-        let key = self.adopt(inner, peer, local);
+        let key = self.adopt(inner, peer, local, payload);
         self.table.add_cid(key, scid);
         self.touch(key);
         Ok(key)
@@ -299,12 +300,20 @@ impl<P: Protocol> Engine<P> {
         self.cids.key()
     }
 
+    /// Has the next connection that quiche makes send no larger packets to this peer than it should.
+    pub(crate) fn limit_payload(&mut self, peer: SocketAddr) -> usize {
+        let payload = self.config.max_send_payload_to(peer.ip());
+        self.quiche.set_max_send_udp_payload_size(payload);
+        payload
+    }
+
     /// Takes a connection that quiche just made into the table.
     pub(crate) fn adopt(
         &mut self,
         mut inner: quiche::Connection<Buffers>,
         peer: SocketAddr,
         local: SocketAddr,
+        payload: usize,
     ) -> ConnectionKey {
         if let Some(log) = self.tls.key_log_writer() {
             inner.set_keylog(log);
@@ -313,7 +322,8 @@ impl<P: Protocol> Engine<P> {
             inner.set_qlog(log, "lorraine".into(), inner.trace_id().into());
         }
         let until = self.turn.now + self.config.limits.handshake_timeout;
-        let key = self.table.insert(Connection::new(Quic::new(inner), peer, local, until));
+        let quic = Quic::new(inner, &self.config.limits, payload, self.config.path_mtu_discovery);
+        let key = self.table.insert(Connection::new(quic, peer, local, until));
         self.door.half_open += 1;
         self.counters.connections_opened += 1;
         key

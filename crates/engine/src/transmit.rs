@@ -1,7 +1,7 @@
 //! Packets out: connections take turns, and each fills trains of equal packets for segmentation offload.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::engine::Engine;
@@ -33,7 +33,7 @@ pub(crate) struct Carry {
 
 /// What became of a connection's turn to send.
 enum Outcome {
-    /// It has nothing more to say.
+    /// It has nothing more to say, or not yet.
     Silent,
     /// It may have more.
     More,
@@ -42,7 +42,7 @@ enum Outcome {
 impl<P: Protocol> Engine<P> {
     /// Fills the front of `buf` with the next train; `None` ends this part of the turn.
     ///
-    /// `buf` must have at least 1500 bytes, and should have 64 KiB. Connections take turns; one that sent
+    /// `buf` must have room for a full packet, 1500 bytes on most paths, and should have 64 KiB. Connections take turns; one that sent
     /// [`Limits::connection_bytes_per_turn`](crate::Limits::connection_bytes_per_turn) waits for the next turn of the
     /// worker. When the caller has no buffer it may just stop: nothing is lost, and the next call goes on.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Train> {
@@ -91,7 +91,7 @@ impl<P: Protocol> Engine<P> {
     /// Has one connection fill a train.
     fn fill(&mut self, key: ConnectionKey, buf: &mut [u8]) -> (Option<Train>, Outcome) {
         let (now, turn, limits) = (self.turn.now, self.turn.number, &self.config.limits);
-        let (largest, quantum) = (self.config.max_send_payload, limits.connection_bytes_per_turn);
+        let quantum = limits.connection_bytes_per_turn;
         let mut assembly = self.carry.take(buf).map(Assembly::begin);
         let finish = |assembly: Option<Assembly>| assembly.map(Assembly::finish);
         let Some(connection) = self.table.get_mut(key) else { return (finish(assembly), Outcome::Silent) };
@@ -104,13 +104,19 @@ impl<P: Protocol> Engine<P> {
         {
             protocol.flush(now, &mut connection.quic);
         }
+        let (full, most) = connection.quic.packet_sizes();
+        let paced = self.config.is_paced().then_some(now + PACING_SLACK);
+        connection.held_until = None;
         let outcome = loop {
-            let at = assembly.as_ref().map_or(0, |assembly| assembly.len);
-            let full = assembly.as_ref().is_some_and(|assembly| !assembly.has_room());
-            let Some(room) = buf.get_mut(at..at + largest).filter(|_| !full && at + largest <= TRAIN_MAX) else {
-                break Outcome::More;
+            connection.held_until = paced.and_then(|by| connection.quic.held_until(by));
+            if connection.held_until.is_some() {
+                break Outcome::Silent;
+            }
+            let Some(room) = room(buf, assembly.as_ref(), full, most) else { break Outcome::More };
+            let Some(packet) = connection.quic.produce(room) else {
+                // A probe may wait that has room in a train of its own.
+                break if assembly.is_some() && most > full { Outcome::More } else { Outcome::Silent };
             };
-            let Some(packet) = connection.quic.produce(room) else { break Outcome::Silent };
             connection.packets_sent += 1;
             *connection.sent_in_turn(turn) += packet.len;
             match &mut assembly {
@@ -141,6 +147,18 @@ impl<P: Protocol> Engine<P> {
     }
 }
 
+/// Where the next packet goes: at the start of a train there is room for the largest, behind others for a full one. So a
+/// probe for what the path carries always begins a train, and [`Assembly`] keeps it alone there: the kernel refuses a
+/// train whose segments the interface does not carry, and the packets behind the probe with it.
+fn room<'a>(buf: &'a mut [u8], assembly: Option<&Assembly>, full: usize, most: usize) -> Option<&'a mut [u8]> {
+    let Some(assembly) = assembly else {
+        let most = most.min(buf.len());
+        return buf.get_mut(..most).filter(|_| full <= most);
+    };
+    let end = assembly.len + full;
+    if assembly.has_room(full) && end <= TRAIN_MAX { buf.get_mut(assembly.len..end) } else { None }
+}
+
 impl Carry {
     fn put(&mut self, packet: Packet, bytes: &[u8]) {
         self.bytes.clear();
@@ -169,9 +187,9 @@ impl Assembly {
         Self { to: packet.to, from: packet.from, segment: packet.len, packets: 1, len: packet.len }
     }
 
-    /// Whether another packet could follow: not after one that is shorter than the first.
-    fn has_room(&self) -> bool {
-        self.packets < SEGMENTS_MAX && self.len == self.packets * self.segment
+    /// Whether another packet could follow: not after one that is shorter than the first, nor after a probe.
+    fn has_room(&self, full: usize) -> bool {
+        self.packets < SEGMENTS_MAX && self.len == self.packets * self.segment && self.segment <= full
     }
 
     fn takes(&self, packet: &Packet) -> bool {
@@ -189,8 +207,10 @@ impl Assembly {
     }
 }
 
+/// Packets due within this time go at once: finer than the timers of the event loops, pacing would only cost.
+const PACING_SLACK: Duration = Duration::from_millis(1);
 /// Linux takes 64 segments at once (UDP_MAX_SEGMENTS), of together at most 65,507 bytes.
 const SEGMENTS_MAX: usize = 64;
-const TRAIN_MAX: usize = 65_000;
+const TRAIN_MAX: usize = 65_507;
 /// RFC 9000 §20.1.
 const AEAD_LIMIT_REACHED: u64 = 0xf;

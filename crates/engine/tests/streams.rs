@@ -33,6 +33,46 @@ fn ten_mebibytes_pass_both_ways_through_small_windows() {
 }
 
 #[test]
+fn no_more_is_kept_than_the_send_buffer_allows_however_much_the_peer_would_take() {
+    let send_buffer = 8 << 10;
+    let limits = Limits { send_buffer, ..Limits::default() };
+    let (mut pair, client, server) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
+    let bytes = pattern(1 << 20);
+    let id = pair.request(client, &bytes);
+    assert!(pair.response(client, id) == bytes);
+    assert!(pair.server.counters().send_buffer_hits > 0);
+
+    let id = silent_stream(&mut pair, client, server, b"request");
+    let send = |_: &mut Echo, quic: &mut Quic| quic.send_bytes(id, &mut Bytes::from(bytes.clone()), false);
+    // Nothing of it has left, and so nothing is acknowledged.
+    let taken = pair.server.with(server, send).unwrap().unwrap();
+    assert!((send_buffer / 2..=send_buffer).contains(&taken), "{taken}");
+    assert_eq!(pair.server.with(server, send), Some(Ok(0)));
+    pair.settle();
+    assert!(pair.server.with(server, send).unwrap().unwrap() >= send_buffer / 2, "it was acknowledged");
+}
+
+#[test]
+fn connection_is_clogged_while_half_of_its_window_is_unread() {
+    let limits = Limits { stream_window: 100_000, connection_window: 200_000, ..Limits::default() };
+    let (mut pair, client, server) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
+    let is_clogged = |pair: &mut Pair| pair.server.with(server, |_, quic| quic.is_clogged()).unwrap();
+    let mut ids = Vec::new();
+    for clogged in [false, true] {
+        ids.push(silent_stream(&mut pair, client, server, b"beginning"));
+        let mut rest = Bytes::from_static(&[7; 60_000]);
+        while !rest.is_empty() {
+            pair.client.with(client, |_, quic| quic.send_bytes(ids[ids.len() - 1], &mut rest, false)).unwrap().unwrap();
+            pair.settle();
+        }
+        assert_eq!(is_clogged(&mut pair), clogged);
+    }
+    let read = |_: &mut Echo, quic: &mut Quic| quic.recv(ids[0], &mut BytesMut::new(), 60_000).unwrap();
+    assert!(pair.server.with(server, read).unwrap().is_some());
+    assert!(!is_clogged(&mut pair));
+}
+
+#[test]
 fn a_hundred_streams_share_a_connection() {
     let (mut pair, client, _) = Pair::established(EngineConfig::default());
     let bytes = pattern(100_000);

@@ -43,8 +43,8 @@ fn a_download_leaves_in_full_trains_of_equal_packets() {
     let trains = trains(&mut pair.client, &mut vec![0; 65_536]);
     assert!(trains.len() >= 2, "{trains:?}");
     for train in &trains[..trains.len() - 1] {
-        assert_eq!(train.segment_size, Some(1350), "{trains:?}");
-        assert_eq!(train.len, 48 * 1350, "48 packets are the most under 65,000 bytes");
+        assert_eq!(train.segment_size, Some(1472), "{trains:?}");
+        assert_eq!(train.len, 44 * 1472, "44 packets are the most under 65,507 bytes");
     }
 }
 
@@ -69,7 +69,7 @@ fn a_shorter_packet_ends_a_train_and_a_longer_one_begins_the_next() {
     let trains = trains(&mut pair.client, &mut vec![0; 65_536]);
     let shapes: Vec<(usize, Option<usize>)> = trains.iter().map(|train| (train.len, train.segment_size)).collect();
     let (short, rest) = (shapes[0].0, shapes[3].0);
-    assert_eq!(shapes, [(short, None), (1350 + short, Some(1350)), (short, None), (rest, None)]);
+    assert_eq!(shapes, [(short, None), (1472 + short, Some(1472)), (short, None), (rest, None)]);
     assert!(short < 200 && (1200..1350).contains(&rest), "{shapes:?}");
 }
 
@@ -96,7 +96,7 @@ fn a_small_buffer_gets_short_trains_and_a_tiny_one_nothing() {
     assert_eq!(pair.client.poll_transmit(now, &mut [0; 1000]), None);
     let mut buffer = [0; 3000];
     let train = pair.client.poll_transmit(now, &mut buffer).unwrap();
-    assert_eq!((train.len, train.segment_size), (2700, Some(1350)));
+    assert_eq!((train.len, train.segment_size), (2944, Some(1472)));
     let rest: usize = std::iter::from_fn(|| pair.client.poll_transmit(now, &mut buffer)).map(|train| train.len).sum();
     assert!(rest > 17_000, "{rest}");
 }
@@ -151,6 +151,23 @@ fn one_connections_share_of_a_turn_is_bounded_and_the_next_turn_comes_at_once() 
     assert!(pair.client.counters().transmit_budget_hits > 0);
     let later = now + Duration::from_millis(1);
     assert!(pair.client.poll_transmit(later, &mut buffer).is_some());
+}
+
+#[test]
+fn a_small_message_waits_for_one_train_of_a_large_one_at_most() {
+    let (mut pair, large) = fast_client();
+    let small = pair.connect_from(address("192.0.2.77:50000"));
+    pair.settle();
+    // The large one is first in line, and has more to send than it may.
+    let limit = EngineConfig::default().limits.connection_bytes_per_turn;
+    send(&mut pair.client, large, 8 * limit);
+    send(&mut pair.client, small, 100);
+    let trains = trains(&mut pair.client, &mut vec![0; 65_536]);
+    let of = |host: &str| trains.iter().filter(|train| train.from == address(host)).collect::<Vec<_>>();
+    assert_eq!(of("192.0.2.77:50000").len(), 1, "{trains:?}");
+    assert!(trains[..2].iter().any(|train| train.from == address("192.0.2.77:50000")), "{trains:?}");
+    let sent: usize = of(CLIENT).iter().map(|train| train.len).sum();
+    assert!((2 * 65_000..limit + 65_507).contains(&sent), "{sent}");
 }
 
 #[test]

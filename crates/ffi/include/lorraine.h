@@ -255,7 +255,7 @@ typedef struct {
     uint64_t handle;
     // Of a stream: its session. Otherwise 0.
     uint64_t parent;
-    // The number that the host gave the route.
+    // The number that the host gave the route: of requests, connections, and whatever concerns a session as a whole.
     uint32_t route;
     // A code of the application's, as the kind says.
     uint32_t code;
@@ -363,6 +363,19 @@ size_t lorraine_last_error(char *buffer, size_t capacity);
 // Any thread. `LORRAINE_ERROR_HANDLE` for a handle that was released before.
 int32_t lorraine_release(uint64_t handle);
 
+// Notes a pointer of the host's with a request, a session or a stream, in place of the one before. It is never followed,
+// and forgotten when the handle is released: what it points to is the host's to free, before that. A request that is
+// accepted as a session keeps it.
+//
+// Any thread. `LORRAINE_ERROR_HANDLE` for a stale handle.
+int32_t lorraine_set_user_data(uint64_t handle,
+                               void *data);
+
+// The pointer that was noted with a handle. NULL: none was, or the handle is stale.
+//
+// Any thread.
+void *lorraine_user_data(uint64_t handle);
+
 // Moves events that wait into `buffer`, at most `most` of them, one behind the other: the first at its beginning, the
 // next `size` bytes further. Gives their number; 0: there are none. Call it again until it gives 0, or `lorraine_arm`
 // says so; do other work after each batch, so that a busy server does not keep the host from it.
@@ -400,12 +413,18 @@ int32_t lorraine_set_doorbell(uint64_t server, lorraine_bell_function function, 
 int32_t lorraine_metrics(uint64_t server,
                          lorraine_metrics_values *metrics);
 
-// A part of a request, `LORRAINE_TEXT_*`: writes where it is and how long. Not copied: it stays there until the request
-// is released, or accepted as a session. It does not end with NUL.
+// A part of a request, `LORRAINE_TEXT_*`: writes where it is and how long. It does not end with NUL. Of an open session:
+// of the request that asked for it.
+//
+// Not copied: it stays there until the handle is released. What was asked of a request for a session stays only until
+// that is accepted, and is to be asked anew then. Any thread, as long as no other releases the handle meanwhile.
 //
 // # Safety
 // `data` and `length` may be written.
-int32_t lorraine_request_text(uint64_t request, uint32_t which, const uint8_t **data, size_t *length);
+int32_t lorraine_request_text(uint64_t request,
+                              uint32_t which,
+                              const uint8_t **data,
+                              size_t *length);
 
 // A parameter of the matched route, percent-decoded: `id` of `/users/:id`, `*` of `/files/*`. As `lorraine_request_text`;
 // `LORRAINE_ERROR_ARGUMENT` where the route has none of this name.
@@ -659,7 +678,8 @@ int64_t lorraine_datagram_max(uint64_t session);
 
 // Opens a stream in a session: both ways, or one way where `bidirectional` is 0. Its handle is written to `*stream` and may
 // be written to at once; `LORRAINE_EVENT_STREAM_OPEN` tells when the peer has allowed it, `LORRAINE_EVENT_ENDED` that the
-// session ended before. `LORRAINE_ERROR_LIMIT`: 1024 wait already, or there are no handles left.
+// session ended before. `LORRAINE_ERROR_LIMIT`: 1024 of the kind wait already, or there are no handles left.
+// `LORRAINE_ERROR_STATE`: the session is a flow of datagrams, which has none.
 //
 // # Safety
 // `stream` points to a handle that may be written.

@@ -47,7 +47,8 @@ pub trait EventLoop {
     /// Blocks until something happened or `deadline` passed; `None` waits without end.
     ///
     /// The deadline is kept to a millisecond, never early. While received datagrams are left over from the last turn it
-    /// does not block. While a [`transmit`](Self::transmit) waits for room, it sends as soon as there is room.
+    /// does not block. What was transmitted is sent before it blocks; while something waits for room, it is sent as soon as
+    /// there is room.
     ///
     /// # Errors
     /// Only where the system's own waiting fails, which nothing that comes from the network causes.
@@ -64,14 +65,14 @@ pub trait EventLoop {
     /// A slot that is lent and not transmitted is lent again, contents undefined.
     fn lend(&mut self) -> Option<&mut [u8]>;
 
-    /// Sends what was written into the slot lent last: now, or by the next [`flush`](Self::flush) at the latest if
-    /// there is room. What the system refuses is counted and dropped, as a network would.
+    /// Sends what was written into the slot lent last, if there is room: now, or by the next [`flush`](Self::flush) or
+    /// [`wait`](Self::wait) at the latest. What the system refuses is counted and dropped, as a network would.
     ///
     /// # Panics
     /// When no slot is lent, or `transmit.len` is longer than it.
     fn transmit(&mut self, transmit: &Transmit);
 
-    /// Submits everything that was transmitted and not sent yet. Does not block.
+    /// Submits everything that was transmitted and not sent yet. Does not block. A caller that waits next need not call it.
     fn flush(&mut self);
 
     /// What happened since the loop was opened.

@@ -84,6 +84,11 @@ impl Train {
         (segments * self.segment).min(self.len - self.done)
     }
 
+    /// Whether nothing is left after the next `run` bytes.
+    pub(crate) fn ends_with(&self, run: usize) -> bool {
+        self.done + run == self.len
+    }
+
     /// The call that sends `contents`, the next run.
     pub(crate) fn call<'a>(&self, contents: &'a [u8]) -> quinn_udp::Transmit<'a> {
         quinn_udp::Transmit {

@@ -112,6 +112,10 @@ pub struct Limits {
     pub qpack_blocked_time: Duration,
     /// How long a request's header section may take from its first byte, and a response's once it has begun. 10 s.
     pub header_time: Duration,
+    /// How long a client may hold up a request without moving a byte of it: a body that the application waits for, or a
+    /// response that is there to be taken. 60 s; it is noticed after at most a quarter more. [`Duration::MAX`]: for
+    /// as long as the connection lives. Tunnels are not held to it, and the application is not.
+    pub progress_time: Duration,
     /// A SETTINGS frame, bytes. 1024.
     pub settings_size: usize,
     /// A PRIORITY_UPDATE frame, bytes. 256.
@@ -158,6 +162,7 @@ impl Default for Limits {
             qpack_blocked_bytes: 64 * 1024,
             qpack_blocked_time: Duration::from_secs(5),
             header_time: Duration::from_secs(10),
+            progress_time: Duration::from_secs(60),
             settings_size: 1024,
             priority_update_size: 256,
             pending_priorities: 100,

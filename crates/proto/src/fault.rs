@@ -133,6 +133,12 @@ pub enum StreamFault {
     /// The field section did not arrive in time.
     #[error("the header section did not arrive in time")]
     HeaderDeadline,
+    /// The application waited for the body, and nothing came for [`Limits::progress_time`](crate::Limits::progress_time).
+    #[error("nothing came of a body that was waited for")]
+    BodyStalled,
+    /// The response was there, and nothing of it was taken for [`Limits::progress_time`](crate::Limits::progress_time).
+    #[error("nothing was taken of a response that was there")]
+    ResponseStalled,
     /// RFC 9297 §2.1.
     #[error("a datagram came for a request that has no use for it")]
     DatagramUnexpected,
@@ -167,6 +173,8 @@ impl StreamFault {
             Self::Blocked | Self::HeaderDeadline | Self::AfterGoAway | Self::TooManySessions => {
                 Code::H3_REQUEST_REJECTED
             }
+            // RFC 9114 §4.1.1: what was processed in part and is abandoned.
+            Self::BodyStalled | Self::ResponseStalled => Code::H3_REQUEST_CANCELLED,
             Self::Capsule(fault) => fault.code(),
             Self::Flow(fault) => fault.code(),
         }

@@ -43,6 +43,12 @@ pub trait Transport {
     /// As [`send`](Self::send).
     fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError>;
 
+    /// Whether so much waits to be read that the peer may lack credit for all streams together.
+    fn is_clogged(&self) -> bool;
+
+    /// Bytes that all streams together have taken so far.
+    fn taken(&self) -> u64;
+
     /// Abandons what was sent and not yet received, with RESET_STREAM.
     fn reset(&mut self, id: StreamId, code: Code);
 

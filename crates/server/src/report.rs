@@ -21,6 +21,9 @@ pub struct WorkerReport {
     pub forwarding: Forwarding,
     /// Requests whose handlers or responses are not done.
     pub requests: usize,
+    /// Requests given up so far because their clients let them stand still for longer than
+    /// [`progress_time`](lorraine_proto::Limits::progress_time).
+    pub stalled: u64,
     /// Places at streams where some task waits to go on.
     pub waiting: usize,
 }

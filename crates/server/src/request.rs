@@ -8,6 +8,9 @@ use smallvec::SmallVec;
 use crate::body::RequestBody;
 
 /// A request as a handler receives it.
+///
+/// The handler's future is dropped at its next `await` when nobody is left to answer: the client took the request back,
+/// let it stand still for too long, or its connection is gone. What must be finished all the same belongs in a task.
 pub type Request<B = RequestBody> = http::Request<B>;
 
 /// The connection that brought a request.

@@ -156,7 +156,9 @@ impl IntoResponse for BodyError {
         let status = match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             // After a reset or a close nobody reads this.
-            Self::Malformed(_) | Self::NotUtf8 | Self::Reset(_) | Self::ConnectionClosed => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::NotUtf8 | Self::Reset(_) | Self::Stalled | Self::ConnectionClosed => {
+                StatusCode::BAD_REQUEST
+            }
         };
         (status, self.to_string()).into_response()
     }

@@ -12,6 +12,6 @@ mod rng;
 
 pub use certificate::Certificate;
 pub use hex::{hex, unhex};
-pub use memory::{resident_bytes, resident_bytes_of};
+pub use memory::{peak_resident_bytes_of, resident_bytes, resident_bytes_of};
 pub use relay::{Relay, RelayConfig};
 pub use rng::Rng;

@@ -1,5 +1,8 @@
 //! What the peers share, so that a difference in numbers is a difference of the servers: arguments, the socket,
-//! windows, routes and the bytes of a download.
+//! windows, routes and the bytes of a download; and what the load generators share.
+
+#[cfg(feature = "client")]
+pub mod client;
 
 use std::{
     io,
@@ -30,15 +33,19 @@ impl Args {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(&self) -> io::Result<UdpSocket> {
-        let socket = Socket::new(Domain::for_address(self.listen), Type::DGRAM, None)?;
-        socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
-        socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&self.listen.into())?;
-        let socket = UdpSocket::from(socket);
+        let socket = bind(self.listen)?;
         println!("listening on https://{}", socket.local_addr()?);
         Ok(socket)
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// The routes of every peer.

@@ -2,26 +2,18 @@
 //!
 //! A closed loop: each session keeps a fixed number of datagrams or streams under way, and an echo makes room for the next.
 
-use std::{
-    cell::Cell,
-    error::Error,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
-use futures_util::future::{join_all, try_join, try_join_all};
-use quinn::{Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use socket2::{Domain, Socket, Type};
+use futures_util::future::{try_join, try_join_all};
+use peer_common::client::{Fault, Run, config, endpoint, leave};
+use quinn::Endpoint;
 use url::Url;
 use web_transport_quinn::{Client, Session, proto::ConnectRequest};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-type Fault = Box<dyn Error + Send + Sync>;
 
 #[derive(Parser)]
 struct Args {
@@ -41,6 +33,9 @@ struct Args {
     /// Bytes in each
     #[arg(long, default_value_t = 100)]
     bytes: usize,
+    /// Begin at a line on the standard input and leave at its end
+    #[arg(long)]
+    paced: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,21 +52,19 @@ async fn main() -> Result<(), Fault> {
     let (sessions, endpoints): (Vec<_>, Vec<_>) = connected.into_iter().unzip();
     // What a session's first stream costs is not what is measured.
     try_join_all(sessions.iter().map(|session| round_trip(session, &body))).await?;
-    // Whoever measures this process from outside begins here.
-    println!("connected");
-    let start = Instant::now();
-    let left = Cell::new(args.echoes);
-    let take = || left.replace(left.get().saturating_sub(1)) > 0;
+    let run = Run::begin(args.echoes, args.paced)?;
     let lost = match args.what {
         What::Datagrams => {
-            let loops = sessions.iter().map(|session| echo_datagrams(session, &body, args.at_once, &take));
+            let loops = sessions.iter().map(|session| echo_datagrams(session, &body, args.at_once, &run));
             try_join_all(loops).await?.into_iter().sum()
         }
         What::Streams => {
             let loops = sessions.iter().flat_map(|session| (0..args.at_once).map(move |_| session));
             let loops = loops.map(async |session| {
-                while take() {
+                while run.take() {
+                    let start = Instant::now();
                     round_trip(session, &body).await?;
+                    run.done(start, 2 * args.bytes as u64);
                 }
                 Ok::<_, Fault>(())
             });
@@ -79,12 +72,11 @@ async fn main() -> Result<(), Fault> {
             0
         }
     };
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{} done in {seconds:.3} s: {:.0} a second, {lost} lost", args.echoes, args.echoes as f64 / seconds);
-    // A server that is asked to stop would wait for clients that only vanished.
-    endpoints.iter().for_each(|endpoint| endpoint.close(H3_NO_ERROR, b""));
-    join_all(endpoints.iter().map(Endpoint::wait_idle)).await;
-    Ok(())
+    run.tell();
+    if lost > 0 {
+        eprintln!("{lost} datagrams were lost, and sent again");
+    }
+    leave(endpoints, args.paced).await
 }
 
 /// A stream there and back.
@@ -100,15 +92,10 @@ async fn round_trip(session: &Session, body: &Bytes) -> Result<(), Fault> {
 }
 
 /// Keeps datagrams under way until the budget is taken; how many were lost, and sent again.
-async fn echo_datagrams(
-    session: &Session,
-    body: &Bytes,
-    at_once: usize,
-    take: &impl Fn() -> bool,
-) -> Result<u64, Fault> {
+async fn echo_datagrams(session: &Session, body: &Bytes, at_once: usize, run: &Run) -> Result<u64, Fault> {
     let (mut under_way, mut lost) = (0, 0);
     loop {
-        while under_way < at_once && take() {
+        while under_way < at_once && run.take() {
             session.send_datagram(body.clone())?;
             under_way += 1;
         }
@@ -135,69 +122,12 @@ async fn echo_datagrams(
 
 /// Each connection has a socket of its own, as if it were another client's.
 async fn connect(url: &Url) -> Result<(Session, Endpoint), Fault> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![web_transport_quinn::ALPN.as_bytes().to_vec()];
-    let mut transport = TransportConfig::default();
-    transport.stream_receive_window(VarInt::from_u32(6 << 20)).receive_window(VarInt::from_u32(15 << 20));
-    transport.max_idle_timeout(Some(Duration::from_secs(30).try_into()?));
-    let mut config = quinn::ClientConfig::new(Arc::new(quinn::crypto::rustls::QuicClientConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport));
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket.into(), Arc::new(TokioRuntime))?;
-    let session = Client::new(endpoint.clone(), config).connect(ConnectRequest::new(url.clone())).await?;
-    Ok((session, endpoint))
-}
-
-/// Believes every server: the certificate is made for the run.
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &[rustls::pki_types::CertificateDer<'_>],
-        _: &rustls::pki_types::ServerName<'_>,
-        _: &[u8],
-        _: rustls::pki_types::UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
+    let server = url.socket_addrs(|| None)?.into_iter().next().ok_or("the server has no address")?;
+    let endpoint = endpoint(server)?;
+    let client = Client::new(endpoint.clone(), config(web_transport_quinn::ALPN.as_bytes())?);
+    Ok((client.connect(ConnectRequest::new(url.clone())).await?, endpoint))
 }
 
 /// After which datagrams count as lost.
 const PATIENCE: Duration = Duration::from_secs(1);
-const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
 const MOST_LOST: u64 = 10_000;
-const SOCKET_BUFFER_BYTES: usize = 4 << 20;

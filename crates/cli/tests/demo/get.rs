@@ -29,6 +29,12 @@ fn get_prints_bodies_heads_and_trailers() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert!(trailers.ends_with(&format!("\n\n\nx-sha256: {empty}\n")), "{trailers:?}");
 
+        let file = demo.path("heads");
+        let plain = get(&demo, &["--insecure", "-D", file.to_str().unwrap(), &demo.url("/download/3")]);
+        let heads = std::fs::read_to_string(file).unwrap();
+        assert_eq!(plain.stdout.len(), 3);
+        assert!(heads.starts_with("HTTP/3 200\n") && heads.contains("\n\n\nx-sha256: "), "{heads:?}");
+
         let missing = get(&demo, &["--insecure", &demo.url("/nowhere")]);
         assert_eq!(missing.status.code(), Some(22));
     });
@@ -82,13 +88,14 @@ fn development_certificate_is_refused_in_a_sentence_unless_insecure() {
 #[test]
 fn bad_arguments_of_get_are_refused_in_a_sentence() {
     let state = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["http://localhost/"], "https://"),
         (&["nonsense"], "https://"),
         (&["https://no-such-host.invalid/"], "no-such-host.invalid"),
         (&["-H", "no colon", "https://127.0.0.1:1/"], "name: value"),
         (&["-d", "@/no/such/file", "https://127.0.0.1:1/"], "/no/such/file"),
         (&["-o", "/no/such/folder/file", "https://127.0.0.1:1/"], "/no/such/folder/file"),
+        (&["-D", "/no/such/folder/file", "https://127.0.0.1:1/"], "/no/such/folder/file"),
     ];
     for (args, word) in cases {
         let output = run(state.path(), &[&["get", "--insecure"], args].concat());

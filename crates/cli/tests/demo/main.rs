@@ -4,6 +4,7 @@
 
 mod echo;
 mod get;
+mod memory;
 mod page;
 mod program;
 mod routes;

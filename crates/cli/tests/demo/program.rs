@@ -130,6 +130,10 @@ impl Demo {
         std::fs::read_to_string(self.path("stderr")).unwrap()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.addr)
     }
@@ -231,6 +235,12 @@ impl Answer {
 }
 
 impl Site {
+    /// Another connection to the same demo.
+    pub(crate) async fn again(&self) -> Self {
+        let connection = self.connector.connect(&self.origin.parse().unwrap()).await.unwrap();
+        Self { connection, ..self.clone() }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, &[], String::new()).await
     }

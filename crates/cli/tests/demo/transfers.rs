@@ -18,17 +18,7 @@ fn hundred_mebibytes_arrive_intact_both_ways() {
     on_every_event_loop(|event_loop| {
         let demo = Demo::start(event_loop);
         demo.browse(async |site: Site| {
-            let response = site.open(Method::GET, &format!("/download/{SIZE}"), &[], String::new()).await;
-            assert_eq!(response.headers()["content-length"], SIZE.to_string().as_str());
-            let mut body = response.into_body();
-            let (mut hash, mut len) = (Sha256::new(), 0);
-            while let Some(chunk) = body.chunk().await {
-                let chunk = chunk.unwrap();
-                hash.update(&chunk);
-                len += chunk.len() as u64;
-            }
-            assert_eq!(len, SIZE);
-            assert_eq!(body.trailers().await.unwrap().unwrap()["x-sha256"], hex(hash).as_str());
+            download(&site, SIZE).await;
 
             let chunk = Bytes::from((0..1u32 << 14).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
             let mut hash = Sha256::new();
@@ -39,14 +29,29 @@ fn hundred_mebibytes_arrive_intact_both_ways() {
     });
 }
 
-fn hex(hash: Sha256) -> String {
+/// Fetches `/download/SIZE` and checks it against its hash.
+pub(crate) async fn download(site: &Site, size: u64) {
+    let response = site.open(Method::GET, &format!("/download/{size}"), &[], String::new()).await;
+    assert_eq!(response.headers()["content-length"], size.to_string().as_str());
+    let mut body = response.into_body();
+    let (mut hash, mut len) = (Sha256::new(), 0);
+    while let Some(chunk) = body.chunk().await {
+        let chunk = chunk.unwrap();
+        hash.update(&chunk);
+        len += chunk.len() as u64;
+    }
+    assert_eq!(len, size);
+    assert_eq!(body.trailers().await.unwrap().unwrap()["x-sha256"], hex(hash).as_str());
+}
+
+pub(crate) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The same chunk until `left` bytes were given, which it divides.
-struct Repeated {
-    chunk: Bytes,
-    left: u64,
+pub(crate) struct Repeated {
+    pub(crate) chunk: Bytes,
+    pub(crate) left: u64,
 }
 
 impl http_body::Body for Repeated {

@@ -93,7 +93,7 @@ pub struct LorraineEvent {
     pub handle: u64,
     /// Of a stream: its session. Otherwise 0.
     pub parent: u64,
-    /// The number that the host gave the route.
+    /// The number that the host gave the route: of requests, connections, and whatever concerns a session as a whole.
     pub route: u32,
     /// A code of the application's, as the kind says.
     pub code: u32,

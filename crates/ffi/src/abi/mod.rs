@@ -13,7 +13,7 @@ pub mod submit;
 mod tests;
 
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 use std::sync::Arc;
@@ -222,9 +222,37 @@ pub unsafe extern "C" fn lorraine_last_error(buffer: *mut c_char, capacity: usiz
 /// Any thread. `LORRAINE_ERROR_HANDLE` for a handle that was released before.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_release(handle: u64) -> i32 {
+    fenced_code(|| if release(handle) { Ok(()) } else { Err(Failure::handle()) })
+}
+
+/// Whether there was something to let go of.
+pub(crate) fn release(handle: u64) -> bool {
+    let handle = Handle::from_bits(handle);
+    registry::owner(handle).is_some_and(|host| host.release(handle))
+}
+
+/// Notes a pointer of the host's with a request, a session or a stream, in place of the one before. It is never followed,
+/// and forgotten when the handle is released: what it points to is the host's to free, before that. A request that is
+/// accepted as a session keeps it.
+///
+/// Any thread. `LORRAINE_ERROR_HANDLE` for a stale handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn lorraine_set_user_data(handle: u64, data: *mut c_void) -> i32 {
     fenced_code(|| {
         let handle = Handle::from_bits(handle);
         let host = registry::owner(handle).ok_or_else(Failure::handle)?;
-        if host.release(handle) { Ok(()) } else { Err(Failure::handle()) }
+        if host.set_note(handle, data.expose_provenance()) { Ok(()) } else { Err(Failure::handle()) }
     })
+}
+
+/// The pointer that was noted with a handle. NULL: none was, or the handle is stale.
+///
+/// Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn lorraine_user_data(handle: u64) -> *mut c_void {
+    let noted = catch_unwind(|| {
+        let handle = Handle::from_bits(handle);
+        registry::owner(handle).and_then(|host| host.note(handle))
+    });
+    std::ptr::with_exposed_provenance_mut(noted.ok().flatten().unwrap_or_default())
 }

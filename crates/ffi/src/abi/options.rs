@@ -108,6 +108,9 @@ pub(crate) unsafe fn read(options: *const LorraineOptions) -> Result<(LorraineOp
 /// The strings are NULL or end with NUL.
 unsafe fn parse(own: &LorraineOptions) -> Result<Options, Failure> {
     let mut options = Options::default();
+    if own.reserved != 0 {
+        return Err(Failure::argument("`reserved` is not 0: set the struct to all zeros first"));
+    }
     options.port = u16::try_from(own.port).map_err(|_| Failure::argument("the port is larger than 65535"))?;
     // SAFETY: the caller's word.
     if let Some(address) = unsafe { text(own.address) }? {

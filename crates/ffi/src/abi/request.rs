@@ -5,7 +5,9 @@ use std::ptr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use lorraine::{Protocol, RequestExt};
+use lorraine_proto::message::RequestKind;
 
 use super::server::status_of;
 use super::{
@@ -15,6 +17,7 @@ use super::{
 use crate::host::exchange::{Content, Exchange, NotTaken, Reply};
 use crate::host::pipe::{Inbound, Outbound, Read, Write};
 use crate::host::relay::Relay;
+use crate::host::session::Session;
 use crate::host::{Item, fields};
 
 /// The method.
@@ -35,7 +38,7 @@ pub const LORRAINE_RESPOND_STREAM: u32 = 1;
 /// The host lets go of the request with this call, as by `lorraine_release`. Not together with `LORRAINE_RESPOND_STREAM`.
 pub const LORRAINE_RESPOND_RELEASE: u32 = 2;
 
-/// A piece of a request's text, that lives until the request is released.
+/// A piece of a request's text, that lives until the handle is released.
 ///
 /// # Safety
 /// `data` and `length` may be written.
@@ -58,8 +61,41 @@ fn exchange_of(handle: u64) -> Result<Arc<Exchange>, Failure> {
     }
 }
 
-/// A part of a request, `LORRAINE_TEXT_*`: writes where it is and how long. Not copied: it stays there until the request
-/// is released, or accepted as a session. It does not end with NUL.
+/// What a request, or the one that an open session was asked for with, says: its head and the client's address.
+enum Asked {
+    Exchange(Arc<Exchange>),
+    Session(Arc<Session>),
+}
+
+impl Asked {
+    fn of(handle: u64) -> Result<Self, Failure> {
+        match item_of(handle)?.1 {
+            Item::Exchange(exchange) => Ok(Self::Exchange(exchange)),
+            Item::Session(session) => Ok(Self::Session(session)),
+            Item::Stream(_) => Err(Failure::handle()),
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        match self {
+            Self::Exchange(exchange) => &exchange.parts,
+            Self::Session(session) => session.inner.request(),
+        }
+    }
+
+    fn peer(&self) -> &str {
+        match self {
+            Self::Exchange(exchange) => &exchange.peer,
+            Self::Session(session) => &session.peer,
+        }
+    }
+}
+
+/// A part of a request, `LORRAINE_TEXT_*`: writes where it is and how long. It does not end with NUL. Of an open session:
+/// of the request that asked for it.
+///
+/// Not copied: it stays there until the handle is released. What was asked of a request for a session stays only until
+/// that is accepted, and is to be asked anew then. Any thread, as long as no other releases the handle meanwhile.
 ///
 /// # Safety
 /// `data` and `length` may be written.
@@ -71,14 +107,14 @@ pub unsafe extern "C" fn lorraine_request_text(
     length: *mut usize,
 ) -> i32 {
     fenced_code(|| {
-        let exchange = exchange_of(request)?;
-        let parts = &exchange.parts;
+        let asked = Asked::of(request)?;
+        let parts = asked.parts();
         let found = match which {
             LORRAINE_TEXT_METHOD => parts.method.as_str(),
             LORRAINE_TEXT_PATH => parts.uri.path_and_query().map_or("/", |path| path.as_str()),
             LORRAINE_TEXT_AUTHORITY => parts.uri.authority().map_or("", |authority| authority.as_str()),
             LORRAINE_TEXT_SCHEME => parts.uri.scheme_str().unwrap_or("https"),
-            LORRAINE_TEXT_PEER => &exchange.peer,
+            LORRAINE_TEXT_PEER => asked.peer(),
             LORRAINE_TEXT_PROTOCOL => parts.extensions.get::<Protocol>().map_or("", Protocol::as_str),
             other => return Err(Failure::argument(format!("there is no text {other}"))),
         };
@@ -100,10 +136,10 @@ pub unsafe extern "C" fn lorraine_request_param(
     length: *mut usize,
 ) -> i32 {
     fenced_code(|| {
-        let exchange = exchange_of(request)?;
+        let asked = Asked::of(request)?;
         // SAFETY: the caller's word, passed on.
         let name = unsafe { required(name, "the name") }?;
-        let found = exchange.parts.param(name);
+        let found = asked.parts().param(name);
         let found = found.ok_or_else(|| Failure::argument("the route has no such parameter"))?;
         // SAFETY: the caller's word, passed on.
         unsafe { lend(found.as_bytes(), data, length) }
@@ -124,10 +160,10 @@ pub unsafe extern "C" fn lorraine_request_header(
     length: *mut usize,
 ) -> i32 {
     fenced_code(|| {
-        let exchange = exchange_of(request)?;
+        let asked = Asked::of(request)?;
         // SAFETY: the caller's word, passed on.
         let name = unsafe { required(name, "the name") }?;
-        let found = exchange.parts.headers.get_all(name).iter().nth(index as usize);
+        let found = asked.parts().headers.get_all(name).iter().nth(index as usize);
         let found = found.ok_or_else(|| Failure::argument("the request has no such field"))?;
         // SAFETY: the caller's word, passed on.
         unsafe { lend(found.as_bytes(), data, length) }
@@ -141,7 +177,7 @@ pub unsafe extern "C" fn lorraine_request_header(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lorraine_request_headers(request: u64, buffer: *mut u8, capacity: usize) -> i64 {
     fenced(|| {
-        let lines = fields::print(&exchange_of(request)?.parts.headers);
+        let lines = fields::print(&Asked::of(request)?.parts().headers);
         // SAFETY: the caller's word, passed on.
         Ok(unsafe { copy_out(&lines, buffer, capacity) })
     })
@@ -202,7 +238,6 @@ pub(crate) fn respond(
 ) -> Result<(), Failure> {
     let (host, item) = item_of(request)?;
     let Item::Exchange(exchange) = item else { return Err(Failure::handle()) };
-    let headers = fields::parse(headers).map_err(Failure::argument)?;
     let streams = flags & LORRAINE_RESPOND_STREAM != 0;
     let releases = flags & LORRAINE_RESPOND_RELEASE != 0;
     if streams && (releases || exchange.asks_for_session) {
@@ -211,6 +246,11 @@ pub(crate) fn respond(
     let status = status_of(status)?;
     if exchange.asks_for_session && status.is_success() {
         return Err(Failure::argument("a session is accepted by lorraine_session_accept, not by a 2xx response"));
+    }
+    let kind = RequestKind::of(&exchange.parts.method);
+    let headers = fields::parse_response(headers, status, kind).map_err(Failure::argument)?;
+    if !streams {
+        fields::check_length(&headers, status, kind, body.len()).map_err(Failure::argument)?;
     }
     let content = if streams { Content::Stream } else { Content::Full(body.clone()) };
     let answered = exchange.answer_in_batch(Reply { status, headers, content }).map_err(failure_of);
@@ -305,6 +345,7 @@ pub unsafe extern "C" fn lorraine_read(handle: u64, buffer: *mut u8, capacity: u
                 Err(Failure::new(LORRAINE_ERROR_RESET, format!("the peer reset the stream with code {given}")))
             }
             Read::Closed => Err(Failure::closed()),
+            Read::Abandoned => Err(Failure::new(LORRAINE_ERROR_STATE, "the peer was asked to send no more")),
         }
     })
 }
@@ -429,12 +470,13 @@ pub unsafe extern "C" fn lorraine_finish(handle: u64, trailers: *const u8, trail
     fenced_code(|| {
         let halves = Halves::of(handle)?;
         // SAFETY: the caller's word, passed on.
-        let trailers = fields::parse(unsafe { bytes(trailers, trailers_length) }?).map_err(Failure::argument)?;
-        if matches!(halves, Halves::Stream(_)) && !trailers.is_empty() {
+        let trailers =
+            fields::parse_trailers(unsafe { bytes(trailers, trailers_length) }?).map_err(Failure::argument)?;
+        if matches!(halves, Halves::Stream(_)) && trailers.is_some() {
             return Err(Failure::argument("streams of sessions have no trailers"));
         }
         let outbound = halves.outbound()?;
-        match outbound.finish((!trailers.is_empty()).then_some(trailers)) {
+        match outbound.finish(trailers) {
             true => Ok(()),
             false => taken(outbound.write(&[])).map(|_| ()),
         }

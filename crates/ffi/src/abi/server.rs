@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use lorraine::Identity;
+use lorraine_proto::message::RequestKind;
 
 use super::events::{in_event_function, sink};
 use super::options::{LorraineOptions, read};
@@ -79,9 +80,11 @@ pub unsafe extern "C" fn lorraine_route_static(
     fenced_code(|| {
         let status = status_of(status)?;
         // SAFETY: the caller's word, passed on.
-        let headers = fields::parse(unsafe { bytes(headers, headers_length) }?).map_err(Failure::argument)?;
+        let headers = unsafe { bytes(headers, headers_length) }?;
+        let headers = fields::parse_response(headers, status, RequestKind::Ordinary).map_err(Failure::argument)?;
         // SAFETY: the caller's word, passed on.
         let body = Bytes::copy_from_slice(unsafe { bytes(body, body_length) }?);
+        fields::check_length(&headers, status, RequestKind::Ordinary, body.len()).map_err(Failure::argument)?;
         let answer = Target::Static(Arc::new(Static { status, headers, body }));
         // SAFETY: the caller's word, passed on.
         unsafe { declare(server, method, pattern, answer) }

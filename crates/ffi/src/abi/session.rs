@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use http::StatusCode;
 use lorraine::webtransport::DatagramError;
+use lorraine_proto::message::RequestKind;
 
 use super::request::answer;
 use super::{
@@ -59,7 +60,9 @@ pub unsafe extern "C" fn lorraine_session_accept(
         // SAFETY: the caller's word, passed on.
         let protocol = unsafe { text(protocol) }?.map(str::to_owned);
         // SAFETY: the caller's word, passed on.
-        let headers = fields::parse(unsafe { bytes(headers, headers_length) }?).map_err(Failure::argument)?;
+        let headers = unsafe { bytes(headers, headers_length) }?;
+        let headers =
+            fields::parse_response(headers, StatusCode::OK, RequestKind::Connect).map_err(Failure::argument)?;
         answer(&exchange, Reply { status: StatusCode::OK, headers, content: Content::Session(protocol) })
     })
 }
@@ -138,7 +141,8 @@ pub extern "C" fn lorraine_datagram_max(session: u64) -> i64 {
 
 /// Opens a stream in a session: both ways, or one way where `bidirectional` is 0. Its handle is written to `*stream` and may
 /// be written to at once; `LORRAINE_EVENT_STREAM_OPEN` tells when the peer has allowed it, `LORRAINE_EVENT_ENDED` that the
-/// session ended before. `LORRAINE_ERROR_LIMIT`: 1024 wait already, or there are no handles left.
+/// session ended before. `LORRAINE_ERROR_LIMIT`: 1024 of the kind wait already, or there are no handles left.
+/// `LORRAINE_ERROR_STATE`: the session is a flow of datagrams, which has none.
 ///
 /// # Safety
 /// `stream` points to a handle that may be written.
@@ -156,7 +160,11 @@ pub unsafe extern "C" fn lorraine_stream_open(session: u64, bidirectional: u32, 
         opened.set_handle(handle);
         if let Err(why) = session.open(opened) {
             host.remove(handle);
-            return Err(if why == NotOpened::Closed { Failure::closed() } else { limit() });
+            return Err(match why {
+                NotOpened::Closed => Failure::closed(),
+                NotOpened::TooMany => limit(),
+                NotOpened::NoStreams => Failure::new(LORRAINE_ERROR_STATE, "a flow of datagrams has no streams"),
+            });
         }
         // SAFETY: not NULL, and writable by the caller's word.
         unsafe { stream.write_unaligned(handle.to_bits()) };

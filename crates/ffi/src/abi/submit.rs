@@ -102,9 +102,11 @@ fn carry_out(command: LorraineCommand, headers: &[u8], body: &[u8], relays: &mut
             outcome
         }
         LORRAINE_COMMAND_DATAGRAM => send_datagram(handle, body),
-        LORRAINE_COMMAND_RELEASE => match super::lorraine_release(handle) {
-            _stale_or_not => Ok(()),
-        },
+        LORRAINE_COMMAND_RELEASE => {
+            // Stale or not.
+            super::release(handle);
+            Ok(())
+        }
         other => return Err(Failure::argument(format!("there is no command {other}"))),
     };
     match outcome {

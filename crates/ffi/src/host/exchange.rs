@@ -195,19 +195,55 @@ pub(crate) async fn ask(
     let Some(handle) = host.insert(Item::Exchange(Arc::clone(&exchange))) else { return Err(overloaded()) };
     let _ = exchange.handle.set(handle);
     let mut watch = Watch { host: Arc::clone(host), exchange: Arc::clone(&exchange), is_whole: false };
-    if has_body {
-        spawn_local(fill(Arc::clone(host), Arc::clone(&exchange), body));
-    }
+    let mut unread = Unread { host, exchange: &exchange, body: has_body.then_some(body) };
     if !tell_of(host, &exchange, route, has_body) {
         watch.finish();
         host.remove(handle);
+        // Nobody will: the upload is not kept waiting.
+        exchange.inbound.abandon(0);
         return Err(overloaded());
     }
-    match poll_fn(|cx| exchange.poll_reply(cx)).await {
-        Some(reply) => Ok((reply, watch)),
+    let reply = poll_fn(|cx| {
+        if unread.body.is_some() && exchange.inbound.poll_started(cx).is_ready() {
+            unread.begin();
+        }
+        exchange.poll_reply(cx)
+    });
+    match reply.await {
+        Some(reply) => {
+            if matches!(reply.content, Content::Stream) {
+                unread.begin();
+            }
+            drop(unread);
+            Ok((reply, watch))
+        }
         None => {
             watch.finish();
             Err(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        }
+    }
+}
+
+/// A body that the host has not begun to read: most hosts read few of them, and a task for each would be wasted.
+struct Unread<'a> {
+    host: &'a Arc<Host>,
+    exchange: &'a Arc<Exchange>,
+    body: Option<RequestBody>,
+}
+
+impl Unread<'_> {
+    fn begin(&mut self) {
+        if let Some(body) = self.body.take() {
+            spawn_local(fill(Arc::clone(self.host), Arc::clone(self.exchange), body));
+        }
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            let handle = self.exchange.handle();
+            drop(Closing { host: self.host, inbound: &self.exchange.inbound, handle });
         }
     }
 }
@@ -261,12 +297,28 @@ fn tell_of(host: &Arc<Host>, exchange: &Exchange, route: u32, has_body: bool) ->
 /// Moves the body of a request towards the host, as it reads.
 async fn fill(host: Arc<Host>, exchange: Arc<Exchange>, mut body: RequestBody) {
     let handle = exchange.handle();
+    let _closing = Closing { host: &host, inbound: &exchange.inbound, handle };
     let mut trailers = None;
     poll_fn(|cx| {
         let source = |cx: &mut Context<'_>| poll_step(&mut body, &mut trailers, cx);
         exchange.inbound.poll_fill(cx, source, || host.tell_readable(handle))
     })
     .await;
+}
+
+/// Ends a pipe with the task that fills it, which may be dropped with its worker.
+pub(super) struct Closing<'a> {
+    pub(super) host: &'a Host,
+    pub(super) inbound: &'a Inbound,
+    pub(super) handle: u64,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if self.inbound.close() {
+            self.host.tell_readable(self.handle);
+        }
+    }
 }
 
 fn poll_step(body: &mut RequestBody, trailers: &mut Option<Box<HeaderMap>>, cx: &mut Context<'_>) -> Poll<Step> {

@@ -82,6 +82,8 @@ pub(crate) struct Handles<T> {
 struct Slot<T> {
     generation: u32,
     value: Option<T>,
+    /// What the host has noted with it.
+    note: usize,
 }
 
 impl<T: Clone> Handles<T> {
@@ -96,19 +98,35 @@ impl<T: Clone> Handles<T> {
         let slot = match self.free.pop_front() {
             Some(slot) => slot,
             None if self.slots.len() < self.max => {
-                self.slots.push(Slot { generation: self.first_generation, value: None });
+                self.slots.push(Slot { generation: self.first_generation, value: None, note: 0 });
                 u32::try_from(self.slots.len() - 1).ok()?
             }
             None => return None,
         };
         let place = &mut self.slots[slot as usize];
         place.value = Some(value);
+        place.note = 0;
         Some(Handle::new(self.server, place.generation, slot))
     }
 
     pub(crate) fn get(&self, handle: Handle) -> Option<T> {
         let place = self.slots.get(handle.slot() as usize)?;
         if place.generation == handle.generation() { place.value.clone() } else { None }
+    }
+
+    /// What the host has noted with a handle that is alive; 0: nothing.
+    pub(crate) fn note(&self, handle: Handle) -> Option<usize> {
+        let place = self.slots.get(handle.slot() as usize)?;
+        (place.generation == handle.generation() && place.value.is_some()).then_some(place.note)
+    }
+
+    /// Notes something with a handle, for as long as it is alive; `false`: it is not.
+    pub(crate) fn set_note(&mut self, handle: Handle, note: usize) -> bool {
+        let is_alive = self.note(handle).is_some();
+        if is_alive {
+            self.slots[handle.slot() as usize].note = note;
+        }
+        is_alive
     }
 
     /// Puts another value behind a handle that is alive; `false`: it is not.
@@ -166,6 +184,20 @@ mod tests {
         assert_eq!((handles.get(first), handles.remove(first), handles.replace(first, 'x')), (None, None, false));
         assert_eq!(handles.get(second), Some('b'));
         assert_eq!((second.server(), second.is_server()), (Some(3), false));
+    }
+
+    #[test]
+    fn note_outlives_its_value_and_not_its_handle() {
+        let mut handles = Handles::new(0, 1, 1);
+        let first = handles.insert('a').unwrap();
+        assert_eq!(handles.note(first), Some(0));
+        assert!(handles.set_note(first, 9));
+        assert!(handles.replace(first, 'b'));
+        assert_eq!(handles.note(first), Some(9));
+        handles.remove(first);
+        assert_eq!((handles.note(first), handles.set_note(first, 9)), (None, false));
+        let second = handles.insert('c').unwrap();
+        assert_eq!(handles.note(second), Some(0));
     }
 
     #[test]

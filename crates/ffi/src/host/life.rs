@@ -25,6 +25,12 @@ pub(crate) struct Life {
 enum Stage {
     #[default]
     SettingUp,
+    /// Its workers are being started, without the lock: what they tell may need it.
+    Starting {
+        stop: Option<Duration>,
+    },
+    /// It could not be started.
+    Failed,
     Running {
         handle: ServerHandle,
         port: u16,
@@ -40,24 +46,25 @@ impl Life {
     pub(crate) const fn port(&self) -> Option<u16> {
         match &self.stage {
             Stage::Running { port, .. } => Some(*port),
-            Stage::SettingUp => None,
+            _ => None,
         }
     }
 
     pub(crate) fn server(&self) -> Option<ServerHandle> {
         match &self.stage {
             Stage::Running { handle, .. } => Some(handle.clone()),
-            Stage::SettingUp => None,
+            _ => None,
         }
     }
 
     /// Stops it, with this much time for what is under way. `false`: it was never started.
-    pub(crate) fn stop(&self, grace: Duration) -> bool {
-        let server = self.server();
-        if let Some(server) = &server {
-            server.stop(grace);
+    pub(crate) fn stop(&mut self, grace: Duration) -> bool {
+        match &mut self.stage {
+            Stage::SettingUp | Stage::Failed => return false,
+            Stage::Starting { stop } => *stop = Some(stop.map_or(grace, |before| before.min(grace))),
+            Stage::Running { handle, .. } => handle.stop(grace),
         }
-        server.is_some()
+        true
     }
 
     pub(crate) fn add_identity(&mut self, identity: Identity) {
@@ -68,7 +75,7 @@ impl Life {
     pub(crate) fn take_waiter(&mut self) -> Option<thread::JoinHandle<()>> {
         match &mut self.stage {
             Stage::Running { waiter, .. } => waiter.take(),
-            Stage::SettingUp => None,
+            _ => None,
         }
     }
 
@@ -86,15 +93,45 @@ impl Life {
 /// # Errors
 /// A sentence.
 pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
+    let certificates = begin(host)?;
+    let server = launch(host, certificates).inspect_err(|_| host.life().stage = Stage::Failed)?;
+    let (handle, port) = (server.handle(), server.local_addr().port());
+    let own = Arc::clone(host);
     let mut life = host.life();
-    if life.is_running() {
-        return Err("the server was started before: make a new one".into());
+    let stop = if let Stage::Starting { stop } = life.stage { stop } else { None };
+    let waiter = thread::Builder::new().name("lorraine-end".into()).spawn(move || wait(&own, server));
+    let waiter = waiter.map_err(|error| format!("a thread cannot be started: {error}")).inspect_err(|_| {
+        handle.stop(Duration::ZERO);
+        life.stage = Stage::Failed;
+    })?;
+    life.stage = Stage::Running { handle, port, waiter: Some(waiter) };
+    if let Some(grace) = stop {
+        life.stop(grace);
     }
-    let (service, quic) = host.routes.build(host)?;
+    Ok(())
+}
+
+/// Takes the server to its start: the certificates to show.
+fn begin(host: &Host) -> Result<Certificates, String> {
+    let mut life = host.life();
+    match life.stage {
+        Stage::SettingUp => {}
+        Stage::Failed => return Err("the server could not be started before: make a new one".into()),
+        Stage::Starting { .. } | Stage::Running { .. } => {
+            return Err("the server was started before: make a new one".into());
+        }
+    }
+    life.stage = Stage::Failed;
     let certificates = match life.take_certificates() {
         Some(certificates) => certificates,
         None => development_certificate(&mut life)?,
     };
+    life.stage = Stage::Starting { stop: None };
+    Ok(certificates)
+}
+
+fn launch(host: &Arc<Host>, certificates: Certificates) -> Result<Server, String> {
+    let (service, quic) = host.routes.build(host)?;
     let mut builder = host.options.apply(Server::builder()).certificates(certificates);
     for (alpn, route) in quic {
         // The names live as long as the process: there are as many as a program writes down.
@@ -102,13 +139,7 @@ pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
         builder = builder
             .quic(alpn, move |connection| session::serve_quic(Arc::clone(&host), route, connection.session().clone()));
     }
-    let server = builder.start(service).map_err(|error| error.to_string())?;
-    let (handle, port) = (server.handle(), server.local_addr().port());
-    let own = Arc::clone(host);
-    let waiter = thread::Builder::new().name("lorraine-end".into()).spawn(move || wait(&own, server));
-    let waiter = Some(waiter.map_err(|error| format!("a thread cannot be started: {error}"))?);
-    life.stage = Stage::Running { handle, port, waiter };
-    Ok(())
+    builder.start(service).map_err(|error| error.to_string())
 }
 
 /// Shows the certificates given since the last time to new connections.

@@ -117,6 +117,15 @@ impl Host {
         self.items().replace(handle, item)
     }
 
+    /// What the host has noted with a handle.
+    pub(crate) fn note(&self, handle: Handle) -> Option<usize> {
+        self.items().note(handle)
+    }
+
+    pub(crate) fn set_note(&self, handle: Handle, note: usize) -> bool {
+        self.items().set_note(handle, note)
+    }
+
     /// Forgets a handle without a word to whoever is behind it.
     pub(crate) fn remove(&self, handle: Handle) -> Option<Item> {
         self.items().remove(handle)

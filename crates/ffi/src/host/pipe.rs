@@ -4,6 +4,7 @@
 //! more, so that the host waits for its event.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -39,6 +40,8 @@ pub(crate) enum Read {
     Again,
     Reset(u32),
     Closed,
+    /// The host has said that it reads no more.
+    Abandoned,
 }
 
 /// From a worker to the host.
@@ -94,6 +97,9 @@ impl Inbound {
             wake(filler);
             return Read::Bytes(read);
         }
+        if state.abandoned.is_some() {
+            return Read::Abandoned;
+        }
         match &state.end {
             _ if !state.chunks.is_empty() => Read::Again,
             Some(End::Whole(_)) => Read::End,
@@ -118,17 +124,39 @@ impl Inbound {
         }
     }
 
+    /// The task that filled it is gone before the end. Whether a host waits, and is to be told.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            state.end = Some(End::Closed);
+        }
+        state.filler = None;
+        mem::take(&mut state.wants)
+    }
+
     /// The host reads no more.
     pub(crate) fn abandon(&self, code: u32) {
         let mut state = self.lock();
         state.abandoned.get_or_insert(code);
         state.wants = false;
-        let dropped = std::mem::take(&mut state.chunks);
+        let dropped = mem::take(&mut state.chunks);
         state.held = 0;
         let filler = state.filler.take();
         drop(state);
         drop(dropped);
         wake(filler);
+    }
+
+    /// On the worker: whether the host has begun to read.
+    pub(crate) fn poll_started(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.started {
+            return Poll::Ready(());
+        }
+        if !state.filler.as_ref().is_some_and(|filler| filler.will_wake(cx.waker())) {
+            state.filler = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// On the worker: moves bytes from a source for as long as there is room and the host wants them. `tell` is called
@@ -165,7 +193,7 @@ impl Inbound {
                     true
                 }
             };
-            let wanted = std::mem::take(&mut state.wants);
+            let wanted = mem::take(&mut state.wants);
             drop(state);
             if wanted {
                 tell();
@@ -321,10 +349,11 @@ impl Outbound {
         self.end(OutEnd::Reset(code))
     }
 
-    /// The host lets go: what was not finished is reset.
+    /// The host lets go: what it has not finished need not arrive.
     pub(crate) fn let_go(&self) {
-        if self.lock().end.is_none() {
-            self.end(OutEnd::Reset(0));
+        let is_finished = self.lock().end.is_some();
+        if !is_finished {
+            self.reset(0);
         }
     }
 
@@ -340,7 +369,7 @@ impl Outbound {
     pub(crate) fn close(&self, stopped: Option<u32>) {
         let mut state = self.lock();
         state.closed.get_or_insert(stopped.map_or(Write::Closed, Write::Stopped));
-        let dropped = std::mem::take(&mut state.chunks);
+        let dropped = mem::take(&mut state.chunks);
         state.tail = BytesMut::new();
         drop(state);
         drop(dropped);
@@ -400,7 +429,7 @@ impl Outbound {
         }
         state.end = Some(end);
         state.wants = false;
-        let dropped = if is_reset { std::mem::take(&mut state.chunks) } else { VecDeque::new() };
+        let dropped = if is_reset { mem::take(&mut state.chunks) } else { VecDeque::new() };
         let sender = state.sender.take();
         drop(state);
         drop(dropped);
@@ -420,123 +449,4 @@ fn wake(waker: Option<Waker>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(pipe: &Inbound, capacity: usize) -> (Read, Vec<u8>) {
-        let mut bytes = Vec::new();
-        (pipe.read(capacity, |piece| bytes.extend_from_slice(piece)), bytes)
-    }
-
-    /// Fills from what is left in `source`; how often the host was told.
-    fn fill(pipe: &Inbound, source: &mut VecDeque<Step>) -> (Poll<Option<u32>>, usize) {
-        let mut told = 0;
-        let mut cx = Context::from_waker(Waker::noop());
-        let poll = pipe.poll_fill(&mut cx, |_| source.pop_front().map_or(Poll::Pending, Poll::Ready), || told += 1);
-        (poll, told)
-    }
-
-    #[test]
-    fn nothing_is_read_before_the_host_asks() {
-        let pipe = Inbound::new(10);
-        let mut source: VecDeque<_> = [Step::Data(Bytes::from("hello")), Step::End(End::Whole(None))].into();
-        assert_eq!(fill(&pipe, &mut source), (Poll::Pending, 0));
-        assert_eq!(source.len(), 2);
-        assert_eq!(read(&pipe, 8), (Read::Again, vec![]));
-        assert_eq!(fill(&pipe, &mut source), (Poll::Ready(None), 1));
-        assert_eq!(read(&pipe, 3), (Read::Bytes(3), b"hel".to_vec()));
-        assert_eq!(read(&pipe, 8), (Read::Bytes(2), b"lo".to_vec()));
-        assert_eq!(read(&pipe, 8), (Read::End, vec![]));
-    }
-
-    #[test]
-    fn full_pipe_takes_no_more() {
-        let pipe = Inbound::new(4);
-        let mut source: VecDeque<_> = (0..4).map(|_| Step::Data(Bytes::from("xxx"))).collect();
-        assert_eq!(read(&pipe, 1), (Read::Again, vec![]));
-        assert_eq!(fill(&pipe, &mut source), (Poll::Pending, 1));
-        assert_eq!(source.len(), 2, "two pieces pass the window of four bytes");
-        assert_eq!(read(&pipe, 6).0, Read::Bytes(6));
-        assert_eq!(fill(&pipe, &mut source), (Poll::Pending, 0));
-        assert!(source.is_empty());
-    }
-
-    #[test]
-    fn abandoned_pipe_ends_its_filler_with_the_code() {
-        let pipe = Inbound::new(4);
-        read(&pipe, 1);
-        pipe.abandon(9);
-        pipe.abandon(10);
-        assert_eq!(fill(&pipe, &mut VecDeque::new()), (Poll::Ready(Some(9)), 0));
-    }
-
-    #[test]
-    fn errors_come_after_the_bytes() {
-        let pipe = Inbound::new(100);
-        read(&pipe, 1);
-        let mut source: VecDeque<_> = [Step::Data(Bytes::from("x")), Step::End(End::Reset(5))].into();
-        assert_eq!(fill(&pipe, &mut source).0, Poll::Ready(None));
-        assert_eq!(read(&pipe, 9).0, Read::Bytes(1));
-        assert_eq!(read(&pipe, 9).0, Read::Reset(5));
-    }
-
-    fn next(pipe: &Outbound) -> (Poll<Next>, bool) {
-        let mut told = false;
-        (pipe.poll_next(&Context::from_waker(Waker::noop()), || told = true), told)
-    }
-
-    #[test]
-    fn writes_are_taken_up_to_the_window_and_told_when_half_is_free() {
-        let pipe = Outbound::new(10);
-        assert_eq!(pipe.write(b"01234567"), Write::Taken(8));
-        assert_eq!(pipe.write(b"abc"), Write::Taken(2));
-        assert_eq!(pipe.write(b"c"), Write::Taken(0));
-        let (Poll::Ready(Next::Data(bytes)), true) = next(&pipe) else { panic!("small writes leave as one") };
-        assert_eq!(bytes, "01234567ab");
-        assert!(pipe.finish(None) && !pipe.finish(None));
-        assert_eq!(pipe.write(b"x"), Write::Finished);
-        assert!(matches!(next(&pipe), (Poll::Ready(Next::Finish(None)), false)));
-        assert!(next(&pipe).0.is_pending());
-    }
-
-    #[test]
-    fn reset_overtakes_what_was_written() {
-        let pipe = Outbound::new(10);
-        pipe.write(b"data");
-        pipe.finish(None);
-        assert!(pipe.reset(3) && !pipe.reset(4));
-        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Reset(3))));
-    }
-
-    #[test]
-    fn letting_go_resets_only_what_was_not_finished() {
-        let pipe = Outbound::new(10);
-        pipe.write(b"data");
-        pipe.finish(None);
-        pipe.let_go();
-        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Data(_))));
-        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Finish(None))));
-        let pipe = Outbound::new(10);
-        pipe.write(b"data");
-        pipe.let_go();
-        assert!(matches!(next(&pipe).0, Poll::Ready(Next::Reset(0))));
-    }
-
-    #[test]
-    fn peer_that_stops_is_told_to_the_writer() {
-        let pipe = Outbound::new(10);
-        pipe.close(Some(7));
-        assert_eq!(pipe.write(b"x"), Write::Stopped(7));
-        assert!(!pipe.finish(None));
-        let pipe = Outbound::new(10);
-        pipe.close(None);
-        assert_eq!(pipe.write(b"x"), Write::Closed);
-    }
-
-    #[test]
-    fn owned_bytes_are_taken_whole_or_not_at_all() {
-        let pipe = Outbound::new(4);
-        assert_eq!(pipe.write_owned(Bytes::from("longer than four")), Ok(()));
-        assert_eq!(pipe.write_owned(Bytes::from("x")), Err(Write::Taken(0)));
-    }
-}
+mod tests;

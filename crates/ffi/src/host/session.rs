@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use http::{HeaderName, HeaderValue};
 use lorraine::webtransport::{Datagrams, Session as Inner, SessionClosed, Upgrade, WebTransportOptions};
-use lorraine::{Request, Response, spawn_local};
+use lorraine::{Request, RequestExt, Response, spawn_local};
 
 use super::events::Record;
 use super::exchange::{Content, Reply, Watch, ask};
@@ -23,17 +24,29 @@ const OPENING_MAX: usize = 1024;
 pub(crate) struct Session {
     pub(crate) inner: Inner,
     pub(crate) sender: Mutex<Datagrams>,
+    /// The client's address.
+    pub(crate) peer: String,
     handle: Handle,
+    route: u32,
+    /// Not a flow of datagrams alone.
+    has_streams: bool,
     opening: Mutex<Opening>,
     /// The longest datagram that fits now.
     pub(crate) max_datagram: std::sync::atomic::AtomicUsize,
 }
 
+/// What waits to be opened: streams both ways and one way each in their own line, since the peer allows them apart.
 #[derive(Default)]
 struct Opening {
+    both_ways: Line,
+    one_way: Line,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Line {
     streams: VecDeque<Arc<Stream>>,
     opener: Option<Waker>,
-    closed: bool,
 }
 
 /// Why a stream cannot be opened.
@@ -41,20 +54,26 @@ struct Opening {
 pub(crate) enum NotOpened {
     TooMany,
     Closed,
+    /// The session is a flow of datagrams.
+    NoStreams,
 }
 
 impl Session {
     /// Queues a stream to be opened as soon as the peer allows it.
     pub(crate) fn open(&self, stream: Arc<Stream>) -> Result<(), NotOpened> {
+        if !self.has_streams {
+            return Err(NotOpened::NoStreams);
+        }
         let mut opening = self.lock();
         if opening.closed {
             return Err(NotOpened::Closed);
         }
-        if opening.streams.len() >= OPENING_MAX {
+        let line = opening.line(stream.inbound.is_some());
+        if line.streams.len() >= OPENING_MAX {
             return Err(NotOpened::TooMany);
         }
-        opening.streams.push_back(stream);
-        let opener = opening.opener.take();
+        line.streams.push_back(stream);
+        let opener = line.opener.take();
         drop(opening);
         if let Some(opener) = opener {
             opener.wake();
@@ -67,31 +86,35 @@ impl Session {
         self.inner.close(0, "");
     }
 
-    fn poll_opening(&self, cx: &Context<'_>) -> Poll<Option<Arc<Stream>>> {
+    fn poll_opening(&self, cx: &Context<'_>, both_ways: bool) -> Poll<Option<Arc<Stream>>> {
         let mut opening = self.lock();
         if opening.closed {
             return Poll::Ready(None);
         }
-        match opening.streams.pop_front() {
+        let line = opening.line(both_ways);
+        match line.streams.pop_front() {
             Some(stream) => Poll::Ready(Some(stream)),
             None => {
-                opening.opener = Some(cx.waker().clone());
+                line.opener = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
     }
 
     /// No more is opened; what waited is given back.
-    fn stop_opening(&self) -> VecDeque<Arc<Stream>> {
+    fn stop_opening(&self) -> Vec<Arc<Stream>> {
         let mut opening = self.lock();
         opening.closed = true;
-        let opener = opening.opener.take();
-        let streams = std::mem::take(&mut opening.streams);
+        let lines = [mem::take(&mut opening.both_ways), mem::take(&mut opening.one_way)];
         drop(opening);
-        if let Some(opener) = opener {
-            opener.wake();
+        let mut waited = Vec::new();
+        for line in lines {
+            waited.extend(line.streams);
+            if let Some(opener) = line.opener {
+                opener.wake();
+            }
         }
-        streams
+        waited
     }
 
     fn lock(&self) -> MutexGuard<'_, Opening> {
@@ -99,7 +122,13 @@ impl Session {
     }
 
     fn record(&self, kind: u32) -> Record {
-        Record { kind, handle: self.handle.to_bits(), ..Record::default() }
+        Record { kind, handle: self.handle.to_bits(), route: self.route, ..Record::default() }
+    }
+}
+
+impl Opening {
+    const fn line(&mut self, both_ways: bool) -> &mut Line {
+        if both_ways { &mut self.both_ways } else { &mut self.one_way }
     }
 }
 
@@ -131,9 +160,9 @@ pub(crate) async fn accept(host: Arc<Host>, route: u32, upgrade: Upgrade) -> Res
     let mut response = if is_webtransport {
         // The host has seen the origin and said yes.
         let options = WebTransportOptions::new().any_origin().protocols(protocol);
-        upgrade.session(&options, move |session| run(host, watch, session, true))
+        upgrade.session(&options, move |session| run(host, watch, session, route, true))
     } else {
-        upgrade.datagrams(move |datagrams| run(host, watch, datagrams.session().clone(), false))
+        upgrade.datagrams(move |datagrams| run(host, watch, datagrams.session().clone(), route, false))
     };
     for (name, value) in headers_without_names(headers) {
         response.headers_mut().append(name, value);
@@ -151,49 +180,50 @@ fn headers_without_names(headers: http::HeaderMap) -> Vec<(HeaderName, HeaderVal
     named.collect()
 }
 
-async fn run(host: Arc<Host>, watch: Watch, inner: Inner, has_streams: bool) {
+async fn run(host: Arc<Host>, watch: Watch, inner: Inner, route: u32, has_streams: bool) {
     let handle = watch.hand_over();
-    let session = begin(&inner, handle);
+    let session = begin(&inner, handle, route, has_streams);
     if !host.replace(handle, Item::Session(Arc::clone(&session))) {
         return inner.close(0, "");
     }
-    serve(host, session, has_streams).await;
+    serve(host, session).await;
 }
 
 /// Runs a connection without HTTP as a session of its own.
 pub(crate) async fn serve_quic(host: Arc<Host>, route: u32, inner: Inner) {
     let slot = Arc::new(std::sync::OnceLock::<Arc<Session>>::new());
     let Some(handle) = host.insert_with(|handle| {
-        let session = begin(&inner, handle);
+        let session = begin(&inner, handle, route, true);
         let _ = slot.set(Arc::clone(&session));
         Item::Session(session)
     }) else {
         return inner.close(0, "too many connections");
     };
     let Some(session) = slot.get().cloned() else { return };
-    let peer = lorraine::RequestExt::peer_addr(inner.request()).map(|addr| addr.to_string()).unwrap_or_default();
     let record = Record { kind: kind::CONNECTION, handle: handle.to_bits(), route, ..Record::default() };
-    if !host.offer(&record, peer.as_bytes()) {
+    if !host.offer(&record, session.peer.as_bytes()) {
         host.remove(handle);
         return inner.close(0, "too many connections");
     }
-    serve(host, session, true).await;
+    serve(host, session).await;
 }
 
-fn begin(inner: &Inner, handle: Handle) -> Arc<Session> {
+fn begin(inner: &Inner, handle: Handle, route: u32, has_streams: bool) -> Arc<Session> {
     let sender = Mutex::new(inner.datagrams());
     let (opening, max_datagram) = (Mutex::default(), Default::default());
-    Arc::new(Session { inner: inner.clone(), sender, handle, opening, max_datagram })
+    let peer = inner.request().peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    Arc::new(Session { inner: inner.clone(), sender, peer, handle, route, has_streams, opening, max_datagram })
 }
 
-async fn serve(host: Arc<Host>, session: Arc<Session>, has_streams: bool) {
+async fn serve(host: Arc<Host>, session: Arc<Session>) {
     host.tell(&session.record(kind::SESSION_OPEN), session.inner.protocol().unwrap_or_default().as_bytes());
     spawn_local(receive_datagrams(Arc::clone(&host), Arc::clone(&session)));
     spawn_local(watch_draining(Arc::clone(&host), Arc::clone(&session)));
-    if has_streams {
+    if session.has_streams {
         spawn_local(accept_bidirectional(Arc::clone(&host), Arc::clone(&session)));
         spawn_local(accept_unidirectional(Arc::clone(&host), Arc::clone(&session)));
-        spawn_local(open_streams(Arc::clone(&host), Arc::clone(&session)));
+        spawn_local(open_streams(Arc::clone(&host), Arc::clone(&session), true));
+        spawn_local(open_streams(Arc::clone(&host), Arc::clone(&session), false));
     }
     let closed = session.inner.closed().await;
     for stream in session.stop_opening() {
@@ -267,9 +297,9 @@ fn tell_stream(
 }
 
 /// Opens what the host asks for, one after the other.
-async fn open_streams(host: Arc<Host>, session: Arc<Session>) {
-    while let Some(stream) = poll_fn(|cx| session.poll_opening(cx)).await {
-        let opened = if stream.inbound.is_some() {
+async fn open_streams(host: Arc<Host>, session: Arc<Session>, both_ways: bool) {
+    while let Some(stream) = poll_fn(|cx| session.poll_opening(cx, both_ways)).await {
+        let opened = if both_ways {
             session.inner.open_bi().await.map(|(send, recv)| (send, Some(recv)))
         } else {
             session.inner.open_uni().await.map(|send| (send, None))

@@ -12,6 +12,7 @@ use lorraine::webtransport::{RecvStream, SendStream, StreamError};
 
 use super::Host;
 use super::events::Record;
+use super::exchange::Closing;
 use super::handles::Handle;
 use super::pipe::{End, Inbound, Next, Outbound, Step};
 use crate::abi::events::kind;
@@ -63,10 +64,7 @@ impl Stream {
             outbound.close(None);
         }
         if let Some(inbound) = &self.inbound {
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            // A pipe that the host has not begun to read must still end.
-            inbound.read(0, |_| {});
-            let _ = inbound.poll_fill(&mut cx, |_| Poll::Ready(Step::End(End::Closed)), || {});
+            inbound.close();
         }
     }
 
@@ -85,6 +83,7 @@ impl Stream {
 
 async fn receive(host: Arc<Host>, stream: Arc<Stream>, mut recv: RecvStream) {
     let Some(inbound) = &stream.inbound else { return };
+    let _closing = Closing { host: &host, inbound, handle: stream.handle() };
     let mut reset = None;
     let abandoned = poll_fn(|cx| {
         let source = |cx: &mut Context<'_>| {
@@ -120,30 +119,53 @@ enum Lost {
     Closed,
 }
 
-async fn transmit(host: Arc<Host>, stream: Arc<Stream>, mut send: SendStream) {
+async fn transmit(host: Arc<Host>, stream: Arc<Stream>, send: SendStream) {
     let Some(outbound) = &stream.outbound else { return };
+    // What it stays at where the task is dropped with its worker.
+    let mut ending = Ending { host: &host, stream: &stream, outbound, lost: Some(Lost::Closed) };
+    ending.lost = pass_on(&host, &stream, outbound, send).await;
+}
+
+/// Tells the host how the sending half ended, if not by the host's doing.
+struct Ending<'a> {
+    host: &'a Host,
+    stream: &'a Stream,
+    outbound: &'a Outbound,
+    lost: Option<Lost>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let (code, kind) = match self.lost {
+            None => return,
+            Some(Lost::Stopped(code)) => (Some(code.unwrap_or(0)), kind::STREAM_STOPPED),
+            Some(Lost::Closed) => (None, kind::ENDED),
+        };
+        self.outbound.close(code);
+        self.host.tell(&Record { kind, code: code.unwrap_or(0), ..record_of(self.stream) }, b"");
+    }
+}
+
+/// Moves what the host writes to the peer, to the end. How that was cut short, if not by the host's doing.
+async fn pass_on(host: &Host, stream: &Stream, outbound: &Outbound, mut send: SendStream) -> Option<Lost> {
     loop {
-        let tell = || host.tell(&Record { kind: kind::WRITABLE, ..record_of(&stream) }, b"");
+        let tell = || host.tell(&Record { kind: kind::WRITABLE, ..record_of(stream) }, b"");
         let next = {
             let next = pin!(poll_fn(|cx| outbound.poll_next(cx, tell)));
             let stopped = pin!(send.stopped());
             match select(next, stopped).await {
-                Either::Left((next, _)) => Ok(next),
-                Either::Right((code, _)) => Err(code.map_or(Lost::Closed, Lost::Stopped)),
+                Either::Left((next, _)) => next,
+                Either::Right((code, _)) => return Some(code.map_or(Lost::Closed, Lost::Stopped)),
             }
         };
-        let lost = match next {
-            Err(lost) => lost,
-            Ok(Next::Order(order)) => {
-                send.set_send_order(order);
-                continue;
+        match next {
+            Next::Order(order) => send.set_send_order(order),
+            Next::Reset(code) => {
+                send.reset(code);
+                return None;
             }
-            Ok(Next::Reset(code)) => return send.reset(code),
-            Ok(Next::Finish(_)) => match send.finish().await {
-                Ok(()) => return,
-                Err(error) => lost_by(&error),
-            },
-            Ok(Next::Data(bytes)) => {
+            Next::Finish(_) => return send.finish().await.err().map(|error| lost_by(&error)),
+            Next::Data(bytes) => {
                 let written = {
                     let write = pin!(send.write_bytes(bytes));
                     let reset = pin!(poll_fn(|cx| outbound.poll_reset(cx)));
@@ -153,13 +175,15 @@ async fn transmit(host: Arc<Host>, stream: Arc<Stream>, mut send: SendStream) {
                     }
                 };
                 match written {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => lost_by(&error),
-                    Err(code) => return send.reset(code),
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return Some(lost_by(&error)),
+                    Err(code) => {
+                        send.reset(code);
+                        return None;
+                    }
                 }
             }
-        };
-        return tell_lost(&host, &stream, outbound, lost);
+        }
     }
 }
 
@@ -168,15 +192,6 @@ fn lost_by(error: &StreamError) -> Lost {
         StreamError::Stopped(code) => Lost::Stopped(*code),
         _ => Lost::Closed,
     }
-}
-
-fn tell_lost(host: &Host, stream: &Stream, outbound: &Outbound, lost: Lost) {
-    let (code, kind) = match lost {
-        Lost::Stopped(code) => (Some(code.unwrap_or(0)), kind::STREAM_STOPPED),
-        Lost::Closed => (None, kind::ENDED),
-    };
-    outbound.close(code);
-    host.tell(&Record { kind, code: code.unwrap_or(0), ..record_of(stream) }, b"");
 }
 
 fn record_of(stream: &Stream) -> Record {

@@ -1,7 +1,7 @@
 //! The `io_uring` backend (Linux 6.1 and later): operations are left with the kernel, and their results collected.
 //!
 //! Each socket has one operation that receives again and again (multishot `recvmsg`) into buffers that the kernel was given
-//! beforehand. What is transmitted is queued, a `sendmsg` a train, and submitted in one system call a turn. The bell and the
+//! beforehand. What is transmitted is queued, a `sendmsg` a train, and submitted by the call that waits for what comes next. The bell and the
 //! signals are operations too, so that the same call waits for all of them, with the deadline as its time-out.
 //!
 //! The parts: [`ring`] submits and collects, [`inbound`] and [`outbound`] own the memory that the kernel works in, as
@@ -115,6 +115,9 @@ impl Uring {
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.counters.polls += 1;
+        if self.outbound.is_waited_for() {
+            self.ring.heed_sends();
+        }
         match self.ring.enter(timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.counters.interrupted += 1,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -166,7 +169,7 @@ impl Uring {
                 signals.iter().for_each(Signals::hush);
                 watches[1] = completion.more;
             }
-            Operation::Cancel => {}
+            Operation::Cancel | Operation::Alarm => {}
         }
     }
 

@@ -68,21 +68,18 @@ impl Connection {
                 RecvState::Dropped => return Ok(BodyRead::Gone),
                 _ if stream.recv.released => return Ok(BodyRead::Gone),
                 RecvState::Body | RecvState::AfterTrailers if stream.recv.blocked.is_none() => {}
-                _ => {
-                    stream.recv.waiting = true;
-                    return Ok(BodyRead::Pending);
-                }
+                _ => return Ok(self.await_body(now, id)),
             }
             if let Some(read) = self.parse_body(now, id, t)? {
                 return Ok(read);
             }
             let Some(stream) = self.streams.get_mut(&id) else { return Ok(BodyRead::Gone) };
             match t.recv(id, &mut stream.recv.pending, self.config.limits.body_read_size) {
-                Ok(None | Some(Received { len: 0, fin: false })) => {
-                    stream.recv.waiting = true;
-                    return Ok(BodyRead::Pending);
+                Ok(None | Some(Received { len: 0, fin: false })) => return Ok(self.await_body(now, id)),
+                Ok(Some(Received { fin, .. })) => {
+                    stream.recv.fin = fin;
+                    stream.recv.pace.moved = true;
                 }
-                Ok(Some(Received { fin, .. })) => stream.recv.fin = fin,
                 Err(error) => {
                     self.on_recv_error(id, error, true, t)?;
                     return Ok(match error {
@@ -92,6 +89,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// The reader waits.
+    fn await_body(&mut self, now: Instant, id: StreamId) -> BodyRead {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.recv.waiting = true;
+        }
+        self.looks.set_now(now);
+        self.await_look();
+        BodyRead::Pending
     }
 
     /// Takes the next part of the body from what was read. `None`: that is used up, and the end has not come.

@@ -36,6 +36,15 @@ impl LocalStream {
         self.out.is_empty()
     }
 
+    /// The room that the transport has for it.
+    ///
+    /// # Errors
+    /// The peer asked us to stop it.
+    pub(crate) fn room(&self, t: &mut impl Transport) -> Result<usize, ConnectionFault> {
+        let room = self.id.map_or(Ok(0), |id| t.capacity(id, 0));
+        room.map_err(|_| ConnectionFault::CriticalStreamClosed(self.name))
+    }
+
     fn flush(&mut self, t: &mut impl Transport) -> Result<(), ConnectionFault> {
         if self.out.is_empty() {
             return Ok(());

@@ -17,6 +17,7 @@ mod scan;
 mod send;
 mod session_streams;
 mod sessions;
+mod stalls;
 mod stream;
 pub(crate) mod tunnel;
 mod write;
@@ -45,6 +46,7 @@ use deadlines::Deadlines;
 use local::LocalStreams;
 use peer::PeerStreams;
 pub use send::RequestError;
+use stalls::Looks;
 use stream::{RecvState, Stream};
 pub use tunnel::SessionCounters;
 use tunnel::{Early, Tunnel, TunnelState};
@@ -76,6 +78,7 @@ pub struct Connection {
     budget: Budget,
     events: VecDeque<Event>,
     scratch: Scratch,
+    looks: Looks,
     counters: Counters,
 }
 
@@ -133,6 +136,10 @@ pub struct Counters {
     /// [`Limits::qpack_blocked_time`](crate::Limits::qpack_blocked_time) or
     /// [`Limits::qpack_blocked_bytes`](crate::Limits::qpack_blocked_bytes).
     pub sections_blocked: u64,
+    /// Requests given up because their bodies did not come for [`Limits::progress_time`](crate::Limits::progress_time).
+    pub bodies_stalled: u64,
+    /// Requests given up because their responses were not taken for so long.
+    pub responses_stalled: u64,
     /// Streams that came before their session and were refused: it did not come within
     /// [`Limits::pending_time`](crate::Limits::pending_time), or [`Limits::pending_streams`](crate::Limits::pending_streams)
     /// waited already.
@@ -148,6 +155,8 @@ impl Counters {
             StreamFault::FieldSectionTooLarge => self.sections_too_large += 1,
             StreamFault::HeaderDeadline => self.sections_late += 1,
             StreamFault::Blocked => self.sections_blocked += 1,
+            StreamFault::BodyStalled => self.bodies_stalled += 1,
+            StreamFault::ResponseStalled => self.responses_stalled += 1,
             _ => {}
         }
     }
@@ -185,6 +194,7 @@ impl Connection {
             budget: Budget::default(),
             events: VecDeque::new(),
             scratch: Scratch::default(),
+            looks: Looks::default(),
             counters: Counters::default(),
             config,
         }
@@ -210,6 +220,7 @@ impl Connection {
         id: StreamId,
         t: &mut impl Transport,
     ) -> Result<(), ConnectionFault> {
+        self.looks.set_now(now);
         if !self.data.is_empty() && self.data.contains(id) {
             self.data.handle_readable(id, &mut self.events);
             return Ok(());
@@ -260,7 +271,8 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is next due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.deadlines.next(), self.early.next()].into_iter().flatten().min()
+        let look = self.looks.next().filter(|_| !self.streams.is_empty());
+        [self.deadlines.next(), self.early.next(), look].into_iter().flatten().min()
     }
 
     /// Ends the streams that kept us waiting too long.
@@ -282,7 +294,7 @@ impl Connection {
                 self.fail_stream(id, StreamFault::Blocked, t)?;
             }
         }
-        Ok(())
+        self.look(now, t)
     }
 
     /// The next thing to tell, oldest first.

@@ -212,12 +212,13 @@ impl Connection {
     fn after_write(&mut self, id: StreamId, sent: Sent, t: &mut impl Transport) -> Sent {
         let Some(stream) = self.streams.get_mut(&id) else { return Sent::Gone };
         match sent {
-            Sent::All => {
-                if stream.send.is_done() {
-                    self.on_sent(id, t);
-                }
+            Sent::All if stream.send.is_done() => self.on_sent(id, t),
+            Sent::All if stream.send.waits() => self.await_look(),
+            Sent::All => {}
+            Sent::Blocked => {
+                stream.send.waiting = true;
+                self.await_look();
             }
-            Sent::Blocked => stream.send.waiting = true,
             Sent::Gone => {
                 // The writer is told by this return; a budget that ran out is found with the next stream cut off.
                 let _ = self.lose_sending(id, t);

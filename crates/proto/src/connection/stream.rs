@@ -8,6 +8,7 @@ use crate::message::{BodyLength, RequestKind};
 use crate::types::Code;
 
 use super::sessions::TunnelKind;
+use super::stalls::Pace;
 use super::write::Sending;
 
 /// ```text
@@ -80,6 +81,7 @@ pub(super) struct Receiving {
     pub(super) is_fresh: bool,
     /// The application waits for `Event::Readable`.
     pub(super) waiting: bool,
+    pub(super) pace: Pace,
     /// The application wants no more of the body; the peer is asked to stop when our message is sent.
     pub(super) released: bool,
     /// Trailers that were blocked when they were asked for.
@@ -97,6 +99,7 @@ impl Receiving {
             length: BodyLength::unknown(),
             is_fresh: true,
             waiting: false,
+            pace: Pace::default(),
             released: false,
             trailers: None,
         }

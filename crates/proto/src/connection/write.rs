@@ -7,6 +7,8 @@ use crate::message::{BodyLength, SendFault};
 use crate::transport::Transport;
 use crate::types::StreamId;
 
+use super::stalls::Pace;
+
 /// How far a write went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -41,6 +43,7 @@ pub(super) struct Sending {
     pub(super) length: BodyLength,
     /// The application waits for `Event::Writable`.
     pub(super) waiting: bool,
+    pub(super) pace: Pace,
     /// The transport was asked for room, and has answered: what there is now must do.
     is_last_word: bool,
 }
@@ -54,6 +57,7 @@ impl Sending {
             offered: 0,
             length: BodyLength::unknown(),
             waiting: false,
+            pace: Pace::default(),
             is_last_word: false,
         }
     }
@@ -65,6 +69,11 @@ impl Sending {
 
     pub(super) fn is_done(&self) -> bool {
         self.state == SendState::Done
+    }
+
+    /// Whether something is there to be sent, and waits for the transport.
+    pub(super) fn waits(&self) -> bool {
+        !self.is_done() && (self.waiting || !self.out.is_empty())
     }
 
     /// Nothing more is sent: drops what is held.
@@ -113,6 +122,7 @@ impl Sending {
         match t.send(id, bytes, end) {
             Ok(taken) if taken == bytes.len() => self.on_flushed(),
             Ok(taken) => {
+                self.pace.moved |= taken > 0;
                 self.out.extend_from_slice(&bytes[taken..]);
                 match self.arm(id, self.out.len(), t) {
                     Sent::Blocked => Sent::All,
@@ -131,6 +141,7 @@ impl Sending {
         match t.send(id, &self.out, self.state == SendState::Ending) {
             Ok(taken) => {
                 self.is_last_word = false;
+                self.pace.moved |= taken > 0;
                 self.out.advance(taken);
                 if self.out.is_empty() { self.on_flushed() } else { self.arm(id, self.out.len(), t) }
             }
@@ -210,6 +221,7 @@ impl Sending {
             sent
         };
         let Ok(taken) = sent else { return Sent::Gone };
+        self.pace.moved |= taken > 0;
         self.owed -= taken as u64;
         self.offered = self.offered.saturating_sub(taken as u64);
         self.is_last_word = false;

@@ -59,6 +59,12 @@ pub(crate) struct Wire {
     next_bidi: u64,
     readable: VecDeque<StreamId>,
     writable: VecDeque<StreamId>,
+    /// What is told of the peer's credit for all streams together.
+    pub(crate) is_clogged: bool,
+    /// Bytes that all streams together may still take.
+    pub(crate) budget: u64,
+    /// Bytes that they have taken.
+    taken: u64,
     /// What the endpoint sent as DATAGRAM frames, oldest first.
     pub(crate) datagrams: VecDeque<Bytes>,
 }
@@ -139,8 +145,9 @@ impl Outbound {
         }
     }
 
-    fn room(&self) -> u64 {
-        self.limit - self.taken
+    /// The room there is, with so much left for the connection.
+    fn room(&self, budget: u64) -> u64 {
+        (self.limit - self.taken).min(budget)
     }
 
     fn is_over(&self) -> bool {
@@ -186,6 +193,9 @@ impl Wire {
             next_bidi: side,
             readable: VecDeque::new(),
             writable: VecDeque::new(),
+            is_clogged: false,
+            budget: u64::MAX,
+            taken: 0,
             datagrams: VecDeque::new(),
         }
     }
@@ -312,7 +322,7 @@ impl Wire {
     pub(crate) fn next_writable(&mut self) -> Option<StreamId> {
         for (id, stream) in &mut self.streams {
             if let Some(out) = &mut stream.outbound
-                && out.wants.is_some_and(|wants| out.room() >= wants)
+                && out.wants.is_some_and(|wants| out.room(self.budget) >= wants)
             {
                 out.wants = None;
                 self.writable.push_back(*id);
@@ -382,8 +392,9 @@ impl Wire {
     }
 
     fn take(&mut self, id: StreamId, bytes: &[u8], fin: bool) -> Result<usize, SendError> {
+        let budget = self.budget;
         let out = self.outbound(id)?;
-        let taken = (bytes.len() as u64).min(out.room()) as usize;
+        let taken = (bytes.len() as u64).min(out.room(budget)) as usize;
         out.data.extend_from_slice(&bytes[..taken]);
         out.taken += taken as u64;
         out.sends += 1;
@@ -391,6 +402,8 @@ impl Wire {
         if taken < bytes.len() {
             out.wants = Some(1);
         }
+        self.budget -= taken as u64;
+        self.taken += taken as u64;
         Ok(taken)
     }
 }
@@ -453,13 +466,21 @@ impl Transport for Wire {
     }
 
     fn capacity(&mut self, id: StreamId, want: usize) -> Result<usize, SendError> {
-        let window = self.rules.window;
+        let (window, budget) = (self.rules.window, self.budget);
         let out = self.outbound(id)?;
         // More than the window never comes at once, so that nobody may be left waiting for it.
-        if out.room() < want as u64 {
+        if out.room(budget) < want as u64 {
             out.wants = Some((want as u64).min(window.max(1)));
         }
-        Ok(out.room() as usize)
+        Ok(out.room(budget) as usize)
+    }
+
+    fn is_clogged(&self) -> bool {
+        self.is_clogged
+    }
+
+    fn taken(&self) -> u64 {
+        self.taken
     }
 
     fn reset(&mut self, id: StreamId, code: Code) {

@@ -20,6 +20,7 @@ mod rfc9218;
 mod rfc9220;
 mod sending;
 mod simulation;
+mod standing_still;
 mod webtransport_datagrams;
 mod webtransport_sessions;
 mod webtransport_streams;

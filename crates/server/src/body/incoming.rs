@@ -15,7 +15,21 @@ use crate::worker::{Informer, StreamBody};
 /// The body of a request.
 ///
 /// It reads from the connection only when it is polled, so that a handler that does not read holds the client
-/// back by flow control. Dropping it unread asks the client to stop sending.
+/// back by flow control. It may be read on any thread. A client that expects 100 (Continue) gets it with the first read.
+///
+/// # How it ends
+/// Every end is told once, by the read that comes upon it; later reads say that nothing follows.
+///
+/// - Whole: `None`, and then [`trailers`](Self::trailers), if there were any.
+/// - Reset by the client: [`BodyError::Reset`]. A client that takes its request back wants no response either: the
+///   handler's future is dropped then, and only who reads elsewhere is told.
+/// - Malformed, or not as long as its `content-length` says: [`BodyError::Malformed`], and the stream is reset with
+///   H3_MESSAGE_ERROR, both ways.
+/// - Waited for, and not a byte came for too long: [`BodyError::Stalled`] to who reads elsewhere. The stream is reset with
+///   H3_REQUEST_CANCELLED and the handler's future dropped.
+/// - Connection closed or lost: [`BodyError::ConnectionClosed`] to who reads elsewhere; the handler's future is dropped.
+/// - Dropped by the handler: nobody is told. When the response has been sent, the client is asked to send no more, with
+///   H3_NO_ERROR (RFC 9114 §4.1). A body that is kept may be read on behind the end of the response.
 ///
 /// ```
 /// # async fn example() -> Result<(), lorraine::BodyError> {
@@ -190,7 +204,7 @@ impl http_body::Body for RequestBody {
                 BodyRead::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 BodyRead::End => None,
                 BodyRead::Reset(code) => Some(Err(BodyError::Reset(code))),
-                BodyRead::Failed(fault) => Some(Err(BodyError::Malformed(fault))),
+                BodyRead::Failed(fault) => Some(Err(fault.into())),
                 BodyRead::Gone | BodyRead::Pending => Some(Err(BodyError::ConnectionClosed)),
             };
             self.source = Source::Empty;
@@ -227,6 +241,10 @@ pub enum BodyError {
     /// (RFC 9114 §4.1.2).
     #[error("the body is malformed: {0}")]
     Malformed(StreamFault),
+    /// The client let the request stand still for longer than
+    /// [`progress_time`](lorraine_proto::Limits::progress_time) allows.
+    #[error("the client let the request stand still for too long")]
+    Stalled,
     /// The connection ended before the body did.
     #[error("the connection closed before the request body ended")]
     ConnectionClosed,
@@ -239,6 +257,15 @@ pub enum BodyError {
     /// Text was asked for and the bytes are something else.
     #[error("the request body is not UTF-8 text")]
     NotUtf8,
+}
+
+impl From<StreamFault> for BodyError {
+    fn from(fault: StreamFault) -> Self {
+        match fault {
+            StreamFault::BodyStalled | StreamFault::ResponseStalled => Self::Stalled,
+            fault => Self::Malformed(fault),
+        }
+    }
 }
 
 #[cfg(test)]

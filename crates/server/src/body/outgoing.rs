@@ -17,7 +17,17 @@ use crate::BoxError;
 /// The body of a response.
 ///
 /// It is polled only while its stream has room, on the worker that owns the connection, so that it need not be
-/// `Send`. Dropping it before its end resets the stream. Bytes at hand and the empty body need no allocation.
+/// `Send`; what feeds it may be on any thread. Bytes at hand and the empty body need no allocation.
+///
+/// # How it ends
+/// Whichever end comes first is the only one, and the body is dropped with it.
+///
+/// - It is through: the stream is ended, behind the trailers if there are any.
+/// - It fails, panics, or gives more or less than `content-length` says: the stream is reset with H3_INTERNAL_ERROR, so that
+///   nobody takes what was sent for the whole, and the log says why.
+/// - The client wants no more of it (STOP_SENDING), or its connection is closed or lost: it is dropped without a word.
+/// - It waits for the client, which takes not a byte for too long
+///   ([`progress_time`](lorraine_proto::Limits::progress_time)): the stream is reset with H3_REQUEST_CANCELLED.
 ///
 /// ```
 /// use http_body::Body as _;

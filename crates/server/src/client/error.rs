@@ -45,6 +45,9 @@ pub enum ClientError {
     /// The connection was dropped on this side.
     #[error("the connection was dropped")]
     Dropped,
+    /// The request's body failed, or was not as long as it was declared: the request was given up, and the log says why.
+    #[error("the body of the request could not be sent to its end")]
+    Body,
     /// The server reset the request.
     #[error("the server reset the request with {0}")]
     Reset(Code),

@@ -161,11 +161,13 @@ impl Client {
             Arc::new(MainWaker { woken: AtomicBool::new(true), shared: Arc::clone(&self.worker.core().shared) });
         let waker = Waker::from(Arc::clone(&woken));
         loop {
+            self.worker.flush();
             if woken.woken.swap(false, Ordering::AcqRel)
                 && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
             {
                 // Its last words, such as a close, leave too.
                 self.worker.turn(Some(self.worker.core().now()))?;
+                self.worker.flush();
                 return Ok(output);
             }
             // What the future has just asked for is sent before there is any waiting.
@@ -188,6 +190,7 @@ impl Drop for Client {
         let _entered = self.worker.enter();
         // If the event loop fails now, the servers find out by their idle timeouts.
         let _ = self.worker.turn(Some(now));
+        self.worker.flush();
     }
 }
 

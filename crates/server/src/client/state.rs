@@ -29,6 +29,8 @@ enum State {
 struct Heads {
     heads: VecDeque<(Parts, bool)>,
     reset: Option<Code>,
+    /// The request's own body broke off.
+    is_cut: bool,
 }
 
 impl ClientState {
@@ -90,10 +92,19 @@ impl ClientState {
         }
     }
 
+    pub(crate) fn on_body_failed(&mut self, at: At) {
+        if let Some(heads) = self.heads.get_mut(&at) {
+            heads.is_cut = true;
+        }
+    }
+
     pub(crate) fn poll_head(&mut self, at: At) -> Poll<Result<(Parts, bool), ClientError>> {
         let Some(heads) = self.heads.get_mut(&at) else { return Poll::Ready(Err(self.closed(at.connection))) };
         if let Some(head) = heads.heads.pop_front() {
             return Poll::Ready(Ok(head));
+        }
+        if heads.is_cut {
+            return Poll::Ready(Err(ClientError::Body));
         }
         if let Some(code) = heads.reset {
             return Poll::Ready(Err(ClientError::Reset(code)));

@@ -11,21 +11,30 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
+use tokio::runtime::Handle;
 use tower_http::services::ServeDir;
-use tower_http::services::fs::ServeFileSystemResponseBody;
 
-use super::root::Root;
+use super::read_ahead::ReadAhead;
+use super::root::{Desk, OpenFile, Root};
 use super::target::Target;
 use super::{Directory, listing};
 
-/// A file being read, or a page made here.
-pub(super) type FileBody = Either<ServeFileSystemResponseBody, Full<Bytes>>;
+/// A file being read, or what is at hand.
+pub(super) type FileBody = Either<ReadAhead<std::fs::File>, Full<Bytes>>;
+
+/// What an answer will consist of.
+enum Content {
+    Page(Bytes),
+    /// As much of it as the answer declares.
+    File(OpenFile),
+}
 
 pub(super) struct LookUp {
     directory: Arc<Directory>,
     target: Target,
     uri: Uri,
     headers: HeaderMap,
+    is_head: bool,
 }
 
 impl LookUp {
@@ -36,11 +45,29 @@ impl LookUp {
         if parts.method != Method::GET || !headers.get(RANGE).is_some_and(is_byte_range) {
             headers.remove(RANGE);
         }
-        Self { directory, target, uri: parts.uri, headers }
+        let is_head = parts.method == Method::HEAD;
+        Self { directory, target, uri: parts.uri, headers, is_head }
     }
 
-    /// The answer to GET; for HEAD the caller leaves the content out, so that both see the same file.
-    pub(super) fn run(mut self) -> Response<FileBody> {
+    /// The answer, with as much of its content as one trip reads. HEAD is answered as GET is, without the content.
+    pub(super) fn run(self) -> Response<FileBody> {
+        let is_head = self.is_head;
+        let (parts, content) = self.answer().into_parts();
+        let body = match content {
+            _ if is_head => Ok(FileBody::Right(Full::default())),
+            Content::Page(page) => Ok(FileBody::Right(page.into())),
+            Content::File(file) => {
+                let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+                file.content(declared.unwrap_or_default(), Handle::current())
+            }
+        };
+        match body {
+            Ok(body) => Response::from_parts(parts, body),
+            Err(error) => failed(&error).map(|_| FileBody::Right(Full::default())),
+        }
+    }
+
+    fn answer(mut self) -> Response<Content> {
         if self.target.lacks_slash {
             return self.redirect();
         }
@@ -64,7 +91,7 @@ impl LookUp {
     }
 
     /// Adds what `ServeDir` leaves out.
-    fn complete(&self, root: &Root, mut response: Response<FileBody>) -> Response<FileBody> {
+    fn complete(&self, root: &Root, mut response: Response<Content>) -> Response<Content> {
         match response.status() {
             StatusCode::TEMPORARY_REDIRECT => return self.redirect(),
             StatusCode::NOT_FOUND if self.directory.lists && self.target.is_directory => {
@@ -86,7 +113,7 @@ impl LookUp {
         response
     }
 
-    fn redirect(&self) -> Response<FileBody> {
+    fn redirect(&self) -> Response<Content> {
         match HeaderValue::try_from(self.target.with_slash(self.uri.query())) {
             Ok(location) => {
                 let mut response = status(StatusCode::TEMPORARY_REDIRECT);
@@ -98,11 +125,12 @@ impl LookUp {
     }
 }
 
-fn serve(root: &Root, uri: &Uri, headers: HeaderMap) -> Response<FileBody> {
+fn serve(root: &Root, uri: &Uri, headers: HeaderMap) -> Response<Content> {
     let mut request = http::Request::new(());
     *request.uri_mut() = uri.clone();
     *request.headers_mut() = headers;
-    let mut service = ServeDir::with_backend("", root.clone())
+    let desk = Desk::new(root.clone());
+    let mut service = ServeDir::with_backend("", desk.clone())
         .precompressed_br()
         .precompressed_gzip()
         .precompressed_zstd()
@@ -111,13 +139,17 @@ fn serve(root: &Root, uri: &Uri, headers: HeaderMap) -> Response<FileBody> {
     // The root never waits, and nothing else in there does.
     let answer = service.try_call(request).now_or_never();
     match answer.unwrap_or_else(|| Err(io::Error::other("a look-up waited where nothing should"))) {
-        Ok(response) => response.map(Either::Left),
+        Ok(response) => {
+            let has_content = matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+            let file = desk.take().filter(|_| has_content);
+            response.map(|_| file.map_or(Content::Page(Bytes::new()), Content::File))
+        }
         Err(error) => failed(&error),
     }
 }
 
 /// RFC 9110 §15.5.5, or §15.6.1 with a word in the log.
-fn failed(error: &io::Error) -> Response<FileBody> {
+fn failed(error: &io::Error) -> Response<Content> {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
             status(StatusCode::NOT_FOUND)
@@ -138,7 +170,7 @@ enum Revised {
 
 /// Judges by the answer, whose validators and length are those of the file as it was opened, so that no change in
 /// between goes unnoticed.
-fn revised_range(range: &HeaderValue, condition: Option<&HeaderValue>, response: &Response<FileBody>) -> Revised {
+fn revised_range(range: &HeaderValue, condition: Option<&HeaderValue>, response: &Response<Content>) -> Revised {
     let is_refused = response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
     if !is_refused && response.status() != StatusCode::PARTIAL_CONTENT {
         return Revised::Keep;
@@ -164,17 +196,17 @@ fn is_current(condition: &HeaderValue, opened: &HeaderMap) -> bool {
     [ETAG, LAST_MODIFIED].iter().any(|validator| opened.get(validator) == Some(condition))
 }
 
-fn html(page: String) -> Response<FileBody> {
-    let mut response = Response::new(Either::Right(Full::new(Bytes::from(page))));
-    let length = http_body::Body::size_hint(response.body()).lower();
+fn html(page: String) -> Response<Content> {
+    let length = page.len();
+    let mut response = Response::new(Content::Page(page.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, length.into());
     response
 }
 
-fn status(status: StatusCode) -> Response<FileBody> {
-    let mut response = Response::new(Either::Right(Full::default()));
+fn status(status: StatusCode) -> Response<Content> {
+    let mut response = Response::new(Content::Page(Bytes::new()));
     *response.status_mut() = status;
     response
 }

@@ -7,8 +7,8 @@ use std::future::{Ready, ready};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -16,7 +16,11 @@ use cap_fs_ext::OpenOptionsSyncExt as _;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
+use tokio::runtime::Handle;
 use tower_http::services::fs::{Backend, File, Metadata};
+
+use super::look_up::FileBody;
+use super::read_ahead::ReadAhead;
 
 /// The directory, opened.
 #[derive(Clone)]
@@ -50,7 +54,7 @@ impl Root {
             metadata.len = content.len() as u64;
             Source::Memory(content.into())
         } else {
-            Source::Unread(Some(file))
+            Source::Disk(file)
         };
         Ok(OpenFile { source, metadata, position: 0 })
     }
@@ -73,18 +77,44 @@ impl Root {
     }
 }
 
-impl Backend for Root {
-    type File = OpenFile;
+/// What `ServeDir` opens files with for one answer. It keeps them: `ServeDir` says what is sent of them, and others read.
+#[derive(Clone)]
+pub(super) struct Desk {
+    root: Root,
+    opened: Arc<Mutex<Option<OpenFile>>>,
+}
+
+impl Desk {
+    pub(super) fn new(root: Root) -> Self {
+        Self { root, opened: Arc::default() }
+    }
+
+    /// The last file that was opened, at the position it was moved to.
+    pub(super) fn take(&self) -> Option<OpenFile> {
+        self.opened().take()
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<OpenFile>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for Desk {
+    type File = Ticket;
     type Metadata = Properties;
-    type OpenFuture = Ready<io::Result<OpenFile>>;
+    type OpenFuture = Ready<io::Result<Ticket>>;
     type MetadataFuture = Ready<io::Result<Properties>>;
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
-        ready(self.open_file(&path))
+        ready(self.root.open_file(&path).map(|file| {
+            let metadata = file.metadata;
+            *self.opened() = Some(file);
+            Ticket { desk: self.clone(), metadata }
+        }))
     }
 
     fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
-        ready(self.properties(&path))
+        ready(self.root.properties(&path))
     }
 }
 
@@ -110,7 +140,7 @@ impl Metadata for Properties {
     }
 }
 
-/// An opened file. It reads as many bytes as it had when it was opened, since that is the length its answer declares.
+/// An opened file, and where in it the content of the answer begins.
 pub(super) struct OpenFile {
     source: Source,
     metadata: Properties,
@@ -119,12 +149,35 @@ pub(super) struct OpenFile {
 
 enum Source {
     Memory(Bytes),
-    /// Until the first read it is still moved to its range, in place. `None` only while it becomes `Reading`.
-    Unread(Option<std::fs::File>),
-    Reading(tokio::fs::File),
+    Disk(std::fs::File),
 }
 
-impl File for OpenFile {
+impl OpenFile {
+    /// `len` bytes from the position on. No more than the file had when it was opened, since that is what its answer
+    /// declares. To be called on a blocking thread.
+    pub(super) fn content(self, len: u64, runtime: Handle) -> io::Result<FileBody> {
+        let len = len.min(self.metadata.len.saturating_sub(self.position));
+        match self.source {
+            Source::Memory(content) => {
+                let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(content.len());
+                let end = start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)).min(content.len());
+                Ok(FileBody::Right(content.slice(start..end).into()))
+            }
+            Source::Disk(mut file) => {
+                file.seek(SeekFrom::Start(self.position))?;
+                Ok(FileBody::Left(ReadAhead::begin(file, len, runtime)))
+            }
+        }
+    }
+}
+
+/// Stands for the file on a [`Desk`].
+pub(super) struct Ticket {
+    desk: Desk,
+    metadata: Properties,
+}
+
+impl File for Ticket {
     type Metadata = Properties;
     type MetadataFuture<'a> = Ready<io::Result<Properties>>;
 
@@ -133,57 +186,25 @@ impl File for OpenFile {
     }
 }
 
-impl AsyncSeek for OpenFile {
-    fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
+impl AsyncSeek for Ticket {
+    fn start_seek(self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
         let SeekFrom::Start(start) = position else { return Err(io::ErrorKind::Unsupported.into()) };
-        match &mut self.source {
-            Source::Memory(_) => {}
-            Source::Unread(Some(file)) => drop(file.seek(position)?),
-            Source::Unread(None) | Source::Reading(_) => return Err(io::ErrorKind::Unsupported.into()),
+        match &mut *self.desk.opened() {
+            Some(file) => file.position = start,
+            None => return Err(io::ErrorKind::NotFound.into()),
         }
-        self.position = start;
         Ok(())
     }
 
     fn poll_complete(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        Poll::Ready(Ok(self.position))
+        Poll::Ready(Ok(self.desk.opened().as_ref().map_or(0, |file| file.position)))
     }
 }
 
-impl AsyncRead for OpenFile {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let left = usize::try_from(this.metadata.len.saturating_sub(this.position)).unwrap_or(usize::MAX);
-        if left == 0 || buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        if let Source::Unread(file) = &mut this.source {
-            let file = file.take().ok_or(io::ErrorKind::Unsupported)?;
-            this.source = Source::Reading(tokio::fs::File::from_std(file));
-        }
-        match &mut this.source {
-            Source::Memory(content) => {
-                let start = usize::try_from(this.position).unwrap_or(usize::MAX);
-                let piece = content.get(start..).unwrap_or_default();
-                buf.put_slice(&piece[..piece.len().min(buf.remaining())]);
-            }
-            Source::Reading(file) => ready!(Pin::new(file).poll_read(cx, buf))?,
-            Source::Unread(_) => {}
-        }
-        // What was appended since is left out.
-        buf.set_filled(buf.filled().len().min(before + left));
-        match buf.filled().len() - before {
-            // RFC 9114 §4.1.2: a body shorter than declared is malformed, so that the stream must be reset.
-            0 => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "a file became shorter while it was sent",
-            ))),
-            read => {
-                this.position += read as u64;
-                Poll::Ready(Ok(()))
-            }
-        }
+impl AsyncRead for Ticket {
+    /// Nobody polls the body that would read this way.
+    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, _buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }
 

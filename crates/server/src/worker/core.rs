@@ -22,8 +22,8 @@ use super::shared::Shared;
 use super::waiting::Waiting;
 use crate::client::ClientState;
 
-/// Resets kept for readers; past it the oldest connection's readers hear that the request is gone.
-const RESETS_MAX: usize = 1024;
+/// Ends kept for readers; past it the oldest connection's readers hear that the request is gone.
+const ENDS_MAX: usize = 1024;
 
 /// One request stream of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,8 +67,9 @@ pub(crate) struct Core {
     released: RefCell<Vec<At>>,
     /// Tasks that tasks have begun.
     spawned: RefCell<Vec<Task>>,
-    /// Requests that were reset, until who reads their body is told: the engine may have forgotten them by then.
-    resets: RefCell<BTreeMap<At, Code>>,
+    /// Requests that were reset or failed, until who reads their body is told: the engine may have forgotten them by
+    /// then.
+    ends: RefCell<BTreeMap<At, BodyRead>>,
     /// Requests that wait for 100 (Continue) before their body comes (RFC 9110 §10.1.1).
     expecting: RefCell<BTreeSet<At>>,
     /// Requests whose tasks have come to their end.
@@ -80,6 +81,7 @@ pub(crate) struct Core {
     /// The clock, read once a turn.
     now: Cell<Instant>,
     date: RefCell<Date>,
+    length: RefCell<(u64, HeaderValue)>,
 }
 
 /// The `date` field's value, renewed once a second.
@@ -96,7 +98,7 @@ impl Core {
             engine: RefCell::new(engine),
             wakers: RefCell::default(),
             released: RefCell::default(),
-            resets: RefCell::default(),
+            ends: RefCell::default(),
             spawned: RefCell::default(),
             expecting: RefCell::default(),
             ended: RefCell::default(),
@@ -105,6 +107,7 @@ impl Core {
             client: RefCell::default(),
             now: Cell::new(now),
             date: RefCell::new(Date { value: HeaderValue::from_static(""), until: now }),
+            length: RefCell::new((0, HeaderValue::from_static("0"))),
         })
     }
 
@@ -150,6 +153,15 @@ impl Core {
         date.value.clone()
     }
 
+    /// The `content-length` field's value. The last one is kept: the same response is often sent again and again.
+    pub(crate) fn length(&self, bytes: u64) -> HeaderValue {
+        let mut last = self.length.borrow_mut();
+        if last.0 != bytes {
+            *last = (bytes, HeaderValue::from(bytes));
+        }
+        last.1.clone()
+    }
+
     pub(crate) fn respond(
         &self,
         at: At,
@@ -190,6 +202,11 @@ impl Core {
         self.poll_sent(cx, at, sent)
     }
 
+    /// Whether the stream would take a worthwhile piece now.
+    pub(crate) fn has_room(&self, at: At) -> bool {
+        self.engine.borrow_mut().poll_room(at.connection, at.stream) == Sent::All
+    }
+
     fn poll_sent(&self, cx: &Context<'_>, at: At, sent: Sent) -> Poll<Result<(), Gone>> {
         match sent {
             Sent::All => Poll::Ready(Ok(())),
@@ -208,7 +225,7 @@ impl Core {
         }
         let read = self.engine.borrow_mut().poll_body(self.now(), at.connection, at.stream);
         let read = match read {
-            BodyRead::Gone | BodyRead::Reset(_) => self.take_reset(at).map_or(read, BodyRead::Reset),
+            BodyRead::Gone | BodyRead::Reset(_) => self.take_end(at).unwrap_or(read),
             read => read,
         };
         match read {
@@ -226,17 +243,17 @@ impl Core {
     }
 
     /// The rest of a body that is still to be read does not come.
-    pub(crate) fn note_reset(&self, at: At, code: Code) {
-        let mut resets = self.resets.borrow_mut();
+    pub(crate) fn note_end(&self, at: At, end: BodyRead) {
+        let mut ends = self.ends.borrow_mut();
         // Some are of bodies that nobody reads any more.
-        if resets.len() >= RESETS_MAX {
-            resets.pop_first();
+        if ends.len() >= ENDS_MAX {
+            ends.pop_first();
         }
-        resets.insert(at, code);
+        ends.insert(at, end);
     }
 
-    fn take_reset(&self, at: At) -> Option<Code> {
-        if self.resets.borrow().is_empty() { None } else { self.resets.borrow_mut().remove(&at) }
+    fn take_end(&self, at: At) -> Option<BodyRead> {
+        if self.ends.borrow().is_empty() { None } else { self.ends.borrow_mut().remove(&at) }
     }
 
     pub(crate) fn expect_continue(&self, at: At) {
@@ -293,7 +310,7 @@ impl Core {
 
     /// A connection is gone: what was kept of its streams goes too, and whoever waits finds out.
     pub(crate) fn end_connection(&self, connection: ConnectionKey) {
-        self.resets.borrow_mut().retain(|at, _| at.connection != connection);
+        self.ends.borrow_mut().retain(|at, _| at.connection != connection);
         self.wake_connection(connection);
     }
 
@@ -314,7 +331,7 @@ impl Core {
             let next = self.released.borrow_mut().pop();
             let Some(at) = next else { return };
             self.unwait(at, Awaits::Body);
-            self.take_reset(at);
+            self.take_end(at);
             self.engine.borrow_mut().release_body(at.connection, at.stream);
         }
     }
@@ -343,15 +360,15 @@ impl Core {
     }
 
     /// A request's task comes to its end.
-    pub(crate) fn note_end(&self, at: At) {
+    pub(crate) fn note_done(&self, at: At) {
         if !self.expecting.borrow().is_empty() {
             self.expecting.borrow_mut().remove(&at);
         }
         self.ended.borrow_mut().push(at);
     }
 
-    pub(crate) fn take_ended(&self) -> Vec<At> {
-        std::mem::take(&mut *self.ended.borrow_mut())
+    pub(crate) fn next_ended(&self) -> Option<At> {
+        self.ended.borrow_mut().pop()
     }
 }
 

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame};
-use lorraine_proto::{Code, Sent};
+use lorraine_proto::{BodyRead, Code, Sent};
 
 use super::core::{At, Awaits, Core, Gone};
 use super::executor::Task;
@@ -106,7 +106,7 @@ impl Drop for Ending<'_> {
         if self.abandoned || std::thread::panicking() {
             self.core.abort(self.at, Code::H3_INTERNAL_ERROR);
         }
-        self.core.note_end(self.at);
+        self.core.note_done(self.at);
     }
 }
 
@@ -118,6 +118,10 @@ where
 {
     if let Err(Abandoned) = Outgoing::default().run(&core, at, pin!(body)).await {
         core.abort(at, Code::H3_REQUEST_CANCELLED);
+        // Whoever waits for the response finds out.
+        core.client.borrow_mut().on_body_failed(at);
+        core.note_end(at, BodyRead::Reset(Code::H3_REQUEST_CANCELLED));
+        core.wake_stream(at);
     }
     core.unwait(at, Awaits::Room);
 }
@@ -143,7 +147,7 @@ where
     complete_head(core, &mut parts, &*body, is_head);
     let end = is_head || has_no_body(parts.status) || body.is_end_stream();
     let mut outgoing = Outgoing { end, ..Outgoing::default() };
-    if !outgoing.end {
+    if !outgoing.end && core.has_room(at) {
         // What is there at once leaves with the head: a small response is one packet.
         outgoing.poll_now(body.as_mut()).await?;
     }
@@ -262,7 +266,7 @@ fn complete_head<B: Body>(core: &Core, parts: &mut http::response::Parts, body: 
     // RFC 9110 §8.6: not with 204 or to CONNECT; and a HEAD response without a body says nothing of its length.
     let length = body.size_hint().exact().filter(|length| !(has_no_body(parts.status) || is_head && *length == 0));
     if let (Some(length), header::Entry::Vacant(entry)) = (length, parts.headers.entry(header::CONTENT_LENGTH)) {
-        entry.insert(HeaderValue::from(length));
+        entry.insert(core.length(length));
     }
 }
 
@@ -275,7 +279,7 @@ fn answer_500(core: &Core, at: At) -> Result<(), Abandoned> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(header::DATE, core.date());
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    response.headers_mut().insert(header::CONTENT_LENGTH, core.length(0));
     match core.respond(at, &response.into_parts().0, &mut Bytes::new(), true) {
         Ok(_) => Ok(()),
         Err(_) => Err(Abandoned),

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 use lorraine_engine::{Closed, ConnectionKey, DatagramMeta, Engine, Event, Http};
 use lorraine_io::{EventLoop, Signal, SocketId, Transmit, Wakeup};
-use lorraine_proto::{Event as HttpEvent, StreamId, raw};
+use lorraine_proto::{BodyRead, Event as HttpEvent, StreamFault, StreamId, raw};
 
 use crate::body::RequestBody;
 use crate::report::WorkerReport;
@@ -104,6 +104,8 @@ pub(crate) struct Worker {
     exchanges: BTreeMap<At, usize>,
     connections: BTreeMap<ConnectionKey, ConnectionInfo>,
     stopping: Option<Stopping>,
+    /// Requests given up because their clients let them stand still.
+    stalled: u64,
     /// What was asked, the last first.
     commands: Vec<Command>,
     /// The other workers of a server; clients have none.
@@ -134,6 +136,7 @@ impl Worker {
             exchanges: BTreeMap::new(),
             connections: BTreeMap::new(),
             stopping: None,
+            stalled: 0,
             commands: Vec::new(),
             post: None,
         }
@@ -167,10 +170,17 @@ impl Worker {
         while !self.stopping.as_ref().is_some_and(Stopping::is_over) {
             self.turn(None)?;
         }
+        self.flush();
         Ok(())
     }
 
-    /// Waits for something to do, at most until `latest`, and does it.
+    /// Sends what the last turn has left to the next one's wait: for callers that do other things first.
+    pub(crate) fn flush(&mut self) {
+        self.event_loop.flush();
+    }
+
+    /// Waits for something to do, at most until `latest`, and does it. What is to be sent leaves by the next turn's wait or
+    /// by [`flush`](Self::flush).
     ///
     /// # Errors
     /// The event loop itself failed.
@@ -273,6 +283,7 @@ impl Worker {
             connections: engine.counters(),
             io: self.event_loop.counters(),
             requests: self.exchanges.len(),
+            stalled: self.stalled,
             waiting: self.core.waiting(),
         }
     }
@@ -327,9 +338,7 @@ impl Worker {
             HttpEvent::Writable(stream) => self.core.wake(at(stream), Awaits::Room),
             // The rest of the request does not come; whether that matters is the handler's to say when it reads.
             HttpEvent::Reset(stream, code) => {
-                if self.dispatch.is_some() {
-                    self.core.note_reset(at(stream), code);
-                }
+                self.core.note_end(at(stream), BodyRead::Reset(code));
                 self.core.client.borrow_mut().on_reset(at(stream), code);
                 self.core.wake(at(stream), Awaits::Head);
                 self.core.wake(at(stream), Awaits::Body);
@@ -345,8 +354,11 @@ impl Worker {
             HttpEvent::Draining(session) => self.core.on_draining(at(session)),
             HttpEvent::SessionEnded(session, end) => self.core.on_session_ended(at(session), end),
             HttpEvent::Failed(stream, fault) => {
-                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message was malformed");
+                tracing::debug!(connection = connection.to_bits(), %stream, %fault, "a message failed");
                 self.core.client.borrow_mut().on_reset(at(stream), fault.code());
+                let is_stalled = matches!(fault, StreamFault::BodyStalled | StreamFault::ResponseStalled);
+                self.stalled += u64::from(is_stalled);
+                self.core.note_end(at(stream), BodyRead::Failed(fault));
                 self.abandon(at(stream));
             }
             HttpEvent::GoAway(_) | HttpEvent::Settings(_) => {}
@@ -418,7 +430,7 @@ impl Worker {
             self.executor.spawn(task);
         }
         self.executor.run();
-        for at in self.core.take_ended() {
+        while let Some(at) = self.core.next_ended() {
             // Those that ended where they began are not in the map, and have waited for nothing.
             let was_kept = self.exchanges.remove(&at).is_some();
             // What was opened may have been handed on, and looks after itself.
@@ -442,7 +454,6 @@ impl Worker {
                 ecn: None,
             });
         }
-        self.event_loop.flush();
     }
 }
 

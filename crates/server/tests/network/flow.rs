@@ -1,12 +1,15 @@
 //! Back-pressure: flow control is the queue.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::Method;
+use lorraine::engine::{EngineConfig, Limits};
 use lorraine::{Body, Router};
 
-use crate::site::{CHUNK, Endless, Site, Visit, forever, on_every_event_loop, pause, request};
+use crate::site::{CHUNK, Endless, Site, Visit, forever, on_every_event_loop, pause, request, until};
 
 /// A stream's window at first (256 KiB), and one chunk that was polled for the room that was left.
 const WINDOW: usize = (256 << 10) + CHUNK;
@@ -37,6 +40,33 @@ fn response_is_polled_for_no_more_than_its_stream_takes() {
 }
 
 #[test]
+fn response_is_not_polled_at_all_for_a_stream_without_room() {
+    on_every_event_loop(|event_loop| {
+        let (endless, begun) = (Endless::default(), Arc::new(AtomicBool::new(false)));
+        let (served, begins) = (endless.clone(), Arc::clone(&begun));
+        let routes = Router::new().get("/other", |_| async { "answered" }).get("/", move |_| {
+            begins.store(true, Ordering::SeqCst);
+            std::future::ready(Body::new(served.clone()))
+        });
+        let site = Site::start(event_loop, routes);
+        let limits = Limits { stream_window: 0, ..Limits::default() };
+        let mut client = site.client_with(EngineConfig { limits, ..EngineConfig::default() });
+        let (connector, addr) = (client.connector(), site.server.local_addr());
+        let is_open = client.block_on(async {
+            let connection = connector.connect_to(addr, "localhost").await.unwrap();
+            let visit = Visit { connection, connector: connector.clone() };
+            let response = Box::pin(visit.open("/"));
+            let handled = Box::pin(until("the handler", || begun.load(Ordering::SeqCst)));
+            matches!(select(response, handled).await, Either::Right(_))
+        });
+        assert!(is_open.unwrap(), "a response came through no window");
+        // The worker answers another connection: it is past the turn in which the handler ran.
+        site.browse(async |visit: Visit| assert_eq!(visit.get("/other").await.text(), "answered"));
+        assert_eq!(endless.taken.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
 fn upload_waits_for_a_handler_that_does_not_read() {
     on_every_event_loop(|event_loop| {
         let routes = Router::new().post("/", |request| async move {
@@ -55,11 +85,7 @@ fn upload_waits_for_a_handler_that_does_not_read() {
                 }
                 last
             };
-            let futures_util::future::Either::Right((taken, _)) =
-                futures_util::future::select(Box::pin(upload), Box::pin(still)).await
-            else {
-                panic!("answered")
-            };
+            let Either::Right((taken, _)) = select(Box::pin(upload), Box::pin(still)).await else { panic!("answered") };
             assert!((CHUNK..=WINDOW).contains(&taken), "{taken}");
         });
     });

@@ -34,6 +34,8 @@ pub struct DirectionStats {
     pub dropped_by_blackhole: u64,
     /// Lost because their number was listed.
     pub dropped_by_list: u64,
+    /// Lost because they were larger than the link carries.
+    pub dropped_by_mtu: u64,
     /// Given one wrong byte.
     pub corrupted: u64,
     /// Cut.
@@ -42,6 +44,10 @@ pub struct DirectionStats {
     pub duplicated: u64,
     /// Held back behind later ones.
     pub reordered: u64,
+    /// Bytes of the largest packet that arrived since the link was put in force.
+    pub largest: usize,
+    /// The most packets that came in within one millisecond since the link was put in force.
+    pub burst: usize,
 }
 
 /// The state of one direction. Time is counted from the start of the relay.
@@ -54,6 +60,8 @@ pub(super) struct Direction {
     bottleneck: Bottleneck,
     in_flight: BinaryHeap<Reverse<Scheduled>>,
     held: VecDeque<Held>,
+    /// When the packets of the last millisecond came in.
+    recent: VecDeque<Duration>,
     drop_run: Run,
     corrupt_run: Run,
 }
@@ -85,6 +93,7 @@ impl Direction {
             bottleneck: Bottleneck::default(),
             in_flight: BinaryHeap::new(),
             held: VecDeque::new(),
+            recent: VecDeque::new(),
             drop_run: Run::default(),
             corrupt_run: Run::default(),
         }
@@ -94,11 +103,14 @@ impl Direction {
     pub(super) fn set_link(&mut self, now: Duration, link: Link) {
         self.link = link;
         self.in_force_since = now;
+        (self.stats.largest, self.stats.burst) = (0, 0);
+        self.recent.clear();
     }
 
     /// Takes a packet that arrives now.
     pub(super) fn handle(&mut self, now: Duration, packet: Packet) {
         self.stats.received += 1;
+        self.count_recent(now);
         let Some(sent) = self.bottleneck.send(now, &self.link, packet.bytes.len()) else {
             self.stats.dropped_by_queue += 1;
             return;
@@ -136,12 +148,21 @@ impl Direction {
         self.stats
     }
 
+    fn count_recent(&mut self, now: Duration) {
+        while self.recent.front().is_some_and(|at| now.saturating_sub(*at) >= BURST) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+        self.stats.burst = self.stats.burst.max(self.recent.len());
+    }
+
     // The losses and changes happen at the far end of the link, so that a lost packet has used the bottleneck.
     fn arrive(&mut self, due: Scheduled) -> Option<Packet> {
         let Scheduled { at, number, mut packet, .. } = due;
-        if self.is_lost(at, number) {
+        if self.is_lost(at, number, packet.bytes.len()) {
             return None;
         }
+        self.stats.largest = self.stats.largest.max(packet.bytes.len());
         self.change(&mut packet.bytes);
         self.copy(at, number, &packet);
         let held = self.hold(at, packet);
@@ -151,10 +172,12 @@ impl Direction {
         held
     }
 
-    fn is_lost(&mut self, at: Duration, number: u64) -> bool {
+    fn is_lost(&mut self, at: Duration, number: u64, len: usize) -> bool {
         let elapsed = at.saturating_sub(self.in_force_since);
         if self.link.drop_list.iter().any(|range| range.contains(&number)) {
             self.stats.dropped_by_list += 1;
+        } else if self.link.mtu.is_some_and(|mtu| len > mtu) {
+            self.stats.dropped_by_mtu += 1;
         } else if self.link.blackhole.is_some_and(|hole| hole.swallows(elapsed)) {
             self.stats.dropped_by_blackhole += 1;
         } else if self.link.drop.is_some_and(|rate| self.drop_run.chooses(rate, &mut self.rng)) {
@@ -272,6 +295,8 @@ fn is_version_negotiation(bytes: &[u8]) -> bool {
 
 /// The interop runner corrupts a byte near the start, where the headers are.
 const LAST_CORRUPTED_POSITION: usize = 50;
+/// Packets that come in so close together are one burst.
+const BURST: Duration = Duration::from_millis(1);
 /// IPv4 and UDP.
 const HEADER_BYTES: usize = 28;
 

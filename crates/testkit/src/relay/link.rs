@@ -29,6 +29,8 @@ pub struct Link {
     pub reorder: Option<Reorder>,
     /// Packets that arrive more than once.
     pub duplicate: Option<Duplicate>,
+    /// The largest UDP payload that passes, in bytes; larger packets are lost without a word.
+    pub mtu: Option<usize>,
     /// Packets that lose their end.
     pub truncate: Option<Truncate>,
 }

@@ -75,6 +75,11 @@ impl Outbound {
         Some(&mut self.slots.get(self.lent?).bytes)
     }
 
+    /// Whether the caller waits for a slot.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.is_waited_for
+    }
+
     /// Whether a slot became free that the caller waits for.
     pub(super) fn take_room(&mut self) -> bool {
         self.has_free() && std::mem::take(&mut self.is_waited_for)
@@ -145,11 +150,20 @@ impl Outbound {
         #[cfg(test)]
         let entry = {
             self.injected[slot] = socket.faults.next(&socket.faults.send).err().and_then(|error| error.raw_os_error());
-            if self.injected[slot].is_some() { opcode::Nop::new().build() } else { entry }
+            // It fails too, with another number: there is nothing to remove.
+            if self.injected[slot].is_some() { opcode::PollRemove::new(u64::MAX).build() } else { entry }
         };
         self.slots.lend(slot);
+        // The call that follows another must not wait for what comes from outside.
+        let ends_wait = !train.ends_with(*run);
         // SAFETY: the socket is open and the slot the kernel's, with all that the header points to, until it completed.
-        let pushed = unsafe { ring.push(entry, Operation::Send(slot)) };
+        let pushed = unsafe {
+            if ends_wait {
+                ring.push(entry, Operation::Send(slot))
+            } else {
+                ring.push_send(entry, Operation::Send(slot))
+            }
+        };
         if pushed.is_err() {
             // SAFETY: the kernel was not told of it.
             unsafe { self.slots.reclaim(slot) };

@@ -3,11 +3,11 @@
 //! It belongs to one thread, which alone submits; completions appear only while that thread is in `io_uring_enter`
 //! (`SINGLE_ISSUER`, `DEFER_TASKRUN`). So between two calls nothing changes, and there are no interruptions.
 
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
+use std::{io, mem};
 
-use io_uring::squeue::Entry;
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode};
 
@@ -28,6 +28,8 @@ pub(super) enum Operation {
     Signals,
     /// Ends all others.
     Cancel,
+    /// Completes only when the send before it has failed.
+    Alarm,
 }
 
 /// What became of an operation.
@@ -46,6 +48,8 @@ pub(super) struct Ring {
     uring: IoUring,
     /// Operations that have not completed for the last time.
     in_flight: usize,
+    /// Sends queued for the next [`enter`](Self::enter).
+    sends: u32,
     pub(super) counters: RingCounters,
 }
 
@@ -63,7 +67,7 @@ impl Ring {
             .setup_cqsize(completions)
             .build(SUBMISSIONS)
             .map_err(|error| explain(&error))?;
-        let ring = Self { uring, in_flight: 0, counters: RingCounters::default() };
+        let ring = Self { uring, in_flight: 0, sends: 0, counters: RingCounters::default() };
         ring.probe()?;
         Ok(ring)
     }
@@ -108,15 +112,47 @@ impl Ring {
     /// # Safety
     /// Its descriptor is open until then, and its memory is left to the kernel until it completed for the last time.
     pub(super) unsafe fn push(&mut self, entry: Entry, operation: Operation) -> io::Result<()> {
-        if self.uring.submission().is_full() {
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { self.push_all(&[entry.user_data(operation.to_bits())]) }
+    }
+
+    /// Queues a send whose success does not end the wait in [`enter`](Self::enter). It completes there whatever happens: the
+    /// socket does not block.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    ///
+    /// # Safety
+    /// As [`push`](Self::push).
+    pub(super) unsafe fn push_send(&mut self, entry: Entry, operation: Operation) -> io::Result<()> {
+        let alarm = opcode::Nop::new().build().user_data(Operation::Alarm.to_bits()).flags(Flags::SKIP_SUCCESS);
+        // SAFETY: the caller's promise is the one asked for; the alarm refers to no descriptor and no memory.
+        unsafe { self.push_all(&[entry.user_data(operation.to_bits()).flags(Flags::IO_LINK), alarm]) }?;
+        self.sends += 1;
+        Ok(())
+    }
+
+    /// Queues operations that belong together, the first of which completes in any case.
+    ///
+    /// # Safety
+    /// As [`push`](Self::push), for each of them.
+    unsafe fn push_all(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let queue = self.uring.submission();
+        let has_room = queue.len() + entries.len() <= queue.capacity();
+        drop(queue);
+        if !has_room {
             self.enter(Some(Duration::ZERO))?;
         }
-        let entry = entry.user_data(operation.to_bits());
         // SAFETY: the caller's promise is the one asked for.
-        let pushed = unsafe { self.uring.submission().push(&entry) };
+        let pushed = unsafe { self.uring.submission().push_multiple(entries) };
         pushed.map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
         self.in_flight += 1;
         Ok(())
+    }
+
+    /// Has the next [`enter`](Self::enter) end its wait when a send completes.
+    pub(super) fn heed_sends(&mut self) {
+        self.sends = 0;
     }
 
     /// Operations wait for the next [`enter`](Self::enter).
@@ -131,6 +167,9 @@ impl Ring {
 
     /// Submits what was queued, and waits for a completion until the time is over; `None` waits without end.
     ///
+    /// The completions of [sends](Self::push_send) that succeed do not end the wait: they come at once, and would make it two
+    /// calls. So one completion more than theirs is waited for; a send that fails brings one more, that of its alarm.
+    ///
     /// Without anything to do and to wait for there is no system call.
     ///
     /// # Errors
@@ -140,15 +179,16 @@ impl Ring {
         let (is_idle, overflowed) = (queue.is_empty() && !queue.taskrun(), queue.cq_overflow());
         drop(queue);
         self.counters.overflows += u64::from(overflowed);
+        let wanted = 1 + mem::take(&mut self.sends) as usize;
         let submitter = self.uring.submitter();
         let entered = match timeout {
             Some(Duration::ZERO) if is_idle && !overflowed => return Ok(()),
             Some(Duration::ZERO) => submitter.submit(),
             Some(timeout) => {
                 let timespec = Timespec::from(timeout);
-                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
+                submitter.submit_with_args(wanted, &SubmitArgs::new().timespec(&timespec))
             }
-            None => submitter.submit_and_wait(1),
+            None => submitter.submit_and_wait(wanted),
         };
         self.counters.enters += 1;
         match entered {
@@ -167,7 +207,8 @@ impl Ring {
             buffer: cqueue::buffer_select(entry.flags()),
             more: cqueue::more(entry.flags()),
         };
-        self.in_flight -= usize::from(!completion.more);
+        let is_last = !completion.more && completion.operation != Operation::Alarm;
+        self.in_flight -= usize::from(is_last);
         self.counters.completions += 1;
         Some(completion)
     }
@@ -212,6 +253,7 @@ impl Operation {
             Self::Receive(socket) => (3, socket),
             Self::Send(slot) => (4, slot),
             Self::Room(slot) => (5, slot),
+            Self::Alarm => (6, 0),
         };
         kind << 32 | index as u64
     }
@@ -224,6 +266,7 @@ impl Operation {
             3 => Self::Receive(index),
             4 => Self::Send(index),
             5 => Self::Room(index),
+            6 => Self::Alarm,
             _ => Self::Cancel,
         }
     }
@@ -256,8 +299,8 @@ mod tests {
 
     #[test]
     fn operations_are_read_as_they_were_written() {
-        use Operation::{Bell, Cancel, Receive, Room, Send, Signals};
-        for operation in [Bell, Cancel, Signals, Receive(0), Receive(70_000), Send(3), Room(3)] {
+        use Operation::{Alarm, Bell, Cancel, Receive, Room, Send, Signals};
+        for operation in [Alarm, Bell, Cancel, Signals, Receive(0), Receive(70_000), Send(3), Room(3)] {
             assert_eq!(Operation::from_bits(operation.to_bits()), operation);
         }
     }

@@ -128,6 +128,74 @@ fn one_call_submits_all_trains_of_a_turn() {
 }
 
 #[test]
+fn one_call_sends_what_a_turn_has_left_and_waits_for_what_comes_next() {
+    const TURNS: usize = 100;
+    let mut fixture = fixture_or_return!(Uring::new());
+    let here = fixture.uring.local_addr(fixture.socket).unwrap();
+    fixture.uring.flush();
+    let before = fixture.uring.counters();
+    std::thread::scope(|scope| {
+        let peer = fixture.peer.try_clone().unwrap();
+        scope.spawn(move || {
+            // Answers only what comes, so that each turn has to wait.
+            for _ in 0..=TURNS {
+                peer.send_to(&[0; 100], here).unwrap();
+                peer.recv(&mut [0; 200]).expect("an answer in time");
+            }
+        });
+        for _ in 0..=TURNS {
+            assert_eq!(fixture.receive(), 0);
+            assert!(fixture.transmit(0, 1, 50));
+        }
+        fixture.uring.flush();
+    });
+    let (enters, polls) =
+        (fixture.uring.counters().ring.enters - before.ring.enters, fixture.uring.counters().polls - before.polls);
+    // The deadline of the wait may pass, and the thread be slow: each wait is one call all the same.
+    assert!(polls >= TURNS as u64 && enters <= polls + 2, "{enters} calls for {polls} waits");
+    assert!(enters <= 2 * TURNS as u64, "{enters} calls for {TURNS} turns");
+}
+
+#[test]
+fn a_send_that_fails_ends_the_wait_that_submitted_it() {
+    let mut fixture = fixture_or_return!(Uring::new());
+    fixture.fail_sends(&[libc::EAGAIN, 0, libc::EINTR]);
+    (0..3).for_each(|number| assert!(fixture.transmit(number, 1, 100)));
+    let peer = fixture.peer.try_clone().unwrap();
+    let waker = fixture.uring.waker();
+    let since = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // All come while the loop waits, which nothing but the failures can have ended before the waker does.
+            let came: Vec<bool> = (0..3).map(|_| peer.recv(&mut [0; 200]).is_ok()).collect();
+            waker.wake();
+            assert_eq!(came, [true; 3]);
+        });
+        while !fixture.uring.wait(Some(since + 3 * PATIENCE)).unwrap().woken {}
+    });
+    assert!(since.elapsed() < PATIENCE, "they waited for the deadline");
+    let sent = fixture.uring.counters().sent;
+    assert_eq!((sent.would_block, sent.interrupted, sent.datagrams), (1, 1, 3));
+}
+
+#[test]
+fn a_train_that_goes_one_by_one_does_not_wait_for_what_comes_in() {
+    let mut fixture = fixture_or_return!(Uring::new());
+    fixture.uring.sockets[0].gso = false;
+    assert!(fixture.transmit(0, 40, 50));
+    let peer = fixture.peer.try_clone().unwrap();
+    let waker = fixture.uring.waker();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let came = (0..40).filter(|_| peer.recv(&mut [0; 200]).is_ok()).count();
+            waker.wake();
+            assert_eq!(came, 40);
+        });
+        while !fixture.uring.wait(Some(Instant::now() + 3 * PATIENCE)).unwrap().woken {}
+    });
+}
+
+#[test]
 fn more_trains_than_slots_go_out_in_order() {
     let mut fixture = fixture_or_return!(Uring::new());
     for number in 0..10 * outbound::SLOTS {

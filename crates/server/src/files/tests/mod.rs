@@ -1,6 +1,7 @@
 mod directories;
 mod names;
 mod protocol;
+mod read_ahead;
 mod streaming;
 
 use std::fs;

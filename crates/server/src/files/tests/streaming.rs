@@ -16,7 +16,7 @@ fn large(bytes: usize) -> String {
 
 #[tokio::test]
 async fn large_file_is_streamed_and_cut() {
-    let content = large(400_000);
+    let content = large(800_000);
     let (_dir, files) = site(&[("large.bin", &content)]);
     let response = open(&files, "GET", "/large.bin", &[]).await;
     assert_eq!(response.headers()["content-length"], content.len().to_string());
@@ -29,7 +29,7 @@ async fn large_file_is_streamed_and_cut() {
     assert!(read == content.as_bytes(), "it came changed");
 
     for (range, expected) in
-        [("bytes=100000-300000", &content[100_000..=300_000]), ("bytes=-70000", &content[330_000..])]
+        [("bytes=100000-700000", &content[100_000..=700_000]), ("bytes=-70000", &content[730_000..])]
     {
         let seen = send(&files, "GET", "/large.bin", &[("range", range)]).await;
         assert_eq!(seen.status, 206, "{range}");
@@ -39,7 +39,7 @@ async fn large_file_is_streamed_and_cut() {
 
 #[tokio::test]
 async fn file_that_is_deleted_while_it_is_sent_arrives_whole() {
-    let content = large(200_000);
+    let content = large(600_000);
     let (dir, files) = site(&[("large.bin", &content)]);
     let response = open(&files, "GET", "/large.bin", &[]).await;
     fs::remove_file(dir.path().join("public/large.bin")).unwrap();
@@ -49,18 +49,18 @@ async fn file_that_is_deleted_while_it_is_sent_arrives_whole() {
 
 #[tokio::test]
 async fn file_that_grows_while_it_is_sent_keeps_its_declared_length() {
-    let content = large(200_000);
+    let content = large(600_000);
     let (dir, files) = site(&[("large.bin", &content)]);
     let response = open(&files, "GET", "/large.bin", &[]).await;
-    fs::write(dir.path().join("public/large.bin"), large(300_000)).unwrap();
+    fs::write(dir.path().join("public/large.bin"), large(700_000)).unwrap();
     assert!(see(response).await.content == content);
 }
 
 #[tokio::test]
 async fn file_that_shrinks_while_it_is_sent_fails_the_body() {
-    let (dir, files) = site(&[("large.bin", &large(200_000))]);
+    let (dir, files) = site(&[("large.bin", &large(600_000))]);
     let response = open(&files, "GET", "/large.bin", &[]).await;
-    fs::write(dir.path().join("public/large.bin"), large(80_000)).unwrap();
+    fs::write(dir.path().join("public/large.bin"), large(280_000)).unwrap();
     let error = response.into_body().collect().await.unwrap_err();
     assert_eq!(error.to_string(), "a file became shorter while it was sent");
 }
@@ -76,11 +76,11 @@ fn without_a_runtime_the_answer_is_500() {
 
 #[test]
 fn entered_runtime_is_enough() {
-    let (_dir, mut files) = site(&[("large.bin", &large(200_000))]);
+    let (_dir, mut files) = site(&[("large.bin", &large(600_000))]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let _entered = runtime.enter();
     let call = files.call(http::Request::get("/large.bin").body(()).unwrap());
     // Polled by something that knows no tokio, as the workers do.
     let content = futures_executor::block_on(async { see(call.await.unwrap()).await.content });
-    assert!(content == large(200_000));
+    assert!(content == large(600_000));
 }

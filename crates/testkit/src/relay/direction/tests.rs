@@ -44,7 +44,32 @@ fn clear_link_delivers_everything_at_once_and_unchanged() {
     let (out, stats) = run(Link::default(), 1, 100, 1_200, MS);
     assert_eq!(numbers(&out), (0..100).collect::<Vec<_>>());
     assert!(out.iter().zip(0..).all(|((at, packet), n)| *at == MS * n && *packet == numbered(n, 1_200)));
-    assert_eq!(stats, DirectionStats { received: 100, delivered: 100, ..DirectionStats::default() });
+    let (largest, burst) = (1_200, 1);
+    assert_eq!(stats, DirectionStats { received: 100, delivered: 100, largest, burst, ..DirectionStats::default() });
+}
+
+#[test]
+fn packets_larger_than_the_link_carries_are_lost() {
+    let mut direction = Direction::new(Link { mtu: Some(1_300), ..Link::default() }, 1);
+    let mut out = Vec::new();
+    for (number, len) in [(0, 1_301), (1, 1_300), (2, 4), (3, 9_000)] {
+        direction.handle(Duration::ZERO, numbered(number, len));
+    }
+    drain_until(&mut direction, MS, &mut out);
+    let stats = direction.stats();
+    assert_eq!((numbers(&out), stats.dropped_by_mtu, stats.largest), (vec![1, 2], 2, 1_300));
+    direction.set_link(MS, Link::default());
+    direction.handle(MS, numbered(4, 9_000));
+    drain_until(&mut direction, MS * 2, &mut out);
+    assert_eq!((direction.stats().dropped_by_mtu, direction.stats().largest), (2, 9_000));
+}
+
+#[test]
+fn burst_is_what_comes_within_a_millisecond() {
+    let (_, stats) = run(Link::default(), 1, 100, 100, MS / 4);
+    assert_eq!(stats.burst, 4);
+    let (_, stats) = run(Link::default(), 1, 100, 100, Duration::ZERO);
+    assert_eq!(stats.burst, 100);
 }
 
 #[test]
