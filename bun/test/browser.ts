@@ -31,7 +31,8 @@ async function launched(): Promise<Browser> {
 
 /** A page of this origin, which nobody serves: its files are those of the browsers' cases. */
 export async function openPage(origin = "https://page.example"): Promise<Page> {
-  browser ??= launched();
+  // A test that took too long has ended it.
+  if (browser === undefined || !(await browser).isConnected()) browser = launched();
   const page = await (await browser).newPage();
   await page.route(`${origin}/**`, async route => {
     const name = new URL(route.request().url()).pathname;

@@ -1,7 +1,7 @@
 /** Sessions, with the native client on the other side. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { type Server, serve, WebTransportError, type WebTransportOptions, type WebTransportSession } from "lorraine";
-import { client, errorsTold, h3, listen, talk, testWithClient, until, visit, within } from "./tools";
+import { type SendStream, type Server, serve, WebTransportError, type WebTransportOptions, type WebTransportSession } from "lorraine";
+import { client, errorsTold, h3, listen, settled, talk, testWithClient, until, visit, within } from "./tools";
 
 const running: Server<never>[] = [];
 afterEach(async () => {
@@ -310,6 +310,49 @@ describe("datagrams", () => {
     const [first, , third] = await Promise.all(clients.map(client => client.ended));
     expect(first).not.toContain("again");
     expect(third).not.toContain("datagram: extra!");
+  });
+});
+
+describe("streams that the client allows no more of", () => {
+  /** Opens more than that; what is written and ended makes room. */
+  const openMany = async () => {
+    const opened = Promise.withResolvers<WebTransportSession>();
+    const server = site({ open: session => opened.resolve(session) });
+    const client = visit(server.url);
+    const session = await within(opened.promise, "session");
+    const open: SendStream[] = [];
+    const failed: unknown[] = [];
+    const all = Array.from({ length: 900 }, () => session.createUnidirectionalStream().then(
+      stream => void open.push(stream), error => void failed.push(error),
+    ));
+    const most = await settled(() => open.length);
+    expect([most > 0, most < 900]).toEqual([true, true]);
+    return { client, session, open, failed, all, most };
+  };
+
+  testWithClient("createUnidirectionalStream waits until there is room", async () => {
+    const { client, open, failed, all, most } = await openMany();
+    await open[0]!.end("the first");
+    await until(() => open.length > most, "room");
+    let ended = 1;
+    while (open.length < 900) {
+      await until(() => open.length > ended, "room");
+      await open[ended++]!.end("x");
+    }
+    await Promise.all(all);
+    expect(failed).toEqual([]);
+    await client.heard(": the first\n");
+    await client.kill();
+  });
+
+  testWithClient("those that wait fail when the session ends", async () => {
+    const { client, session, failed, all, most } = await openMany();
+    client.say("/close 3");
+    await within(session.closed, "end");
+    await within(Promise.all(all), "every stream");
+    expect(failed.length).toBe(900 - most);
+    for (const error of failed) expect(error).toBeInstanceOf(WebTransportError);
+    await client.ended;
   });
 });
 

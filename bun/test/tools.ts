@@ -1,7 +1,10 @@
 /** What the tests share: clients, waits with a deadline, bytes with a known hash. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "bun:test";
+import { setDefaultTimeout, test } from "bun:test";
+
+// Others may use the machine; what comes at all comes at once otherwise.
+setDefaultTimeout(30_000);
 
 export const ROOT = join(import.meta.dir, "../..");
 /** The long forms of the tests are wanted. */
