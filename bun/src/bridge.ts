@@ -127,6 +127,8 @@ export class Bridge {
       // A callback does not keep the process alive; this does.
       this.#timer = setInterval(() => {}, 0x7fff_ffff);
       setImmediate(wake);
+    } else if (doorbell !== "poll") {
+      throw new RangeError(`lorraine: doorbell must be socket, callback or poll, not ${doorbell}`);
     }
   }
 
