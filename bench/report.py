@@ -85,16 +85,19 @@ def plot(loads: list[Load], names: list[str], costs: Costs) -> str:
             continue
         room, most = WIDTH - LABEL - RIGHT, max(found.values())
         height = len(names) * (BAR + GAP) - GAP
+        limit = _limit(load, found)
+        mark = limit / most * room if limit is not None and limit <= most else 0
         parts.append(f'<text x="{LABEL - 10}" y="{y + height / 2 + 4:g}" text-anchor="end">{escape(load.name)}</text>')
         for index, name in enumerate(names):
             top = y + index * (BAR + GAP)
             width = found.get(name, 0) / most * room
             parts.append(f'<rect class="s{index}" x="{LABEL}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>')
             text = f"{_short(found[name])} {load.unit}" if name in found else "failed"
-            parts.append(f'<text class="note" x="{LABEL + width + 6:.1f}" y="{top + 11}">{text}</text>')
-        limit = _limit(load, found)
-        if limit is not None and limit <= most:
-            x = LABEL + limit / most * room
+            # The first bar has the goal's mark, which may be beyond its end.
+            end = LABEL + (max(width, mark) if index == 0 else width) + 6
+            parts.append(f'<text class="note" x="{end:.1f}" y="{top + 11}">{text}</text>')
+        if mark:
+            x = LABEL + mark
             parts.append(f'<line class="goal" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 2}" y2="{y + BAR + 2}"/>')
         y += height + ROW_GAP
     return (

@@ -14,7 +14,20 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from clients import aio, bodies, browser, browser_webtransport, curl, demo, files, h3spec, native, quic, webtransport
+from clients import (
+    aio,
+    bodies,
+    browser,
+    browser_webtransport,
+    curl,
+    demo,
+    ffi,
+    files,
+    h3spec,
+    native,
+    quic,
+    webtransport,
+)
 from clients.report import Report
 from clients.server import Certificate, Server
 
@@ -110,13 +123,19 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
     "web-transport-quinn": ("demo", site, with_web_transport_quinn),
     "webtransport-load": ("demo", site, with_webtransport_load),
 }
+# Suites with programs of their own, which need only ours as a client.
+OWN: dict[str, Callable[[Report, Path], Awaitable[None]]] = {"ffi": ffi.run}
+NAMES = [*SUITES, *OWN]
 # More arguments of some.
 MORE = {"chromium-webtransport": WITH_PAGE, "firefox-webtransport": WITH_PAGE, "aioquic-webtransport": ["-vv"]}
 
 
 async def run_suite(name: str, arguments: argparse.Namespace) -> Report:
-    command, make_folder, suite = SUITES[name]
     report = Report(name)
+    if name in OWN:
+        await OWN[name](report, arguments.bin.resolve())
+        return report
+    command, make_folder, suite = SUITES[name]
     with tempfile.TemporaryDirectory(prefix="lorraine-interop-") as scratch:
         folder = make_folder(Path(scratch))
         certificate = Certificate(Path(scratch))
@@ -146,19 +165,19 @@ async def stopped(server: Server) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} (default: all)")
+    parser.add_argument("suite", nargs="*", metavar="SUITE", help=f"of {', '.join(NAMES)} (default: all)")
     parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release" / "lorraine", help="the program")
     parser.add_argument("--arg", action="append", default=[], help="one more argument for the program")
     help_aioquic = "try the WebTransport suites on aioquic's server instead: is it the suite or Lorraine?"
     parser.add_argument("--aioquic", action="store_true", help=help_aioquic)
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.suite if name not in SUITES]
+    unknown = [name for name in arguments.suite if name not in NAMES]
     if unknown:
-        parser.error(f"unknown suite {unknown[0]}; there are {', '.join(SUITES)}")
+        parser.error(f"unknown suite {unknown[0]}; there are {', '.join(NAMES)}")
     if not arguments.aioquic and not arguments.bin.exists():
         parser.error(f"{arguments.bin} does not exist; build it with `cargo build --release -p lorraine-cli`")
     total = Report("all")
-    for name in arguments.suite or SUITES:
+    for name in arguments.suite or NAMES:
         report = asyncio.run(run_suite(name, arguments))
         print(f"{name}: {report.summary()}", flush=True)
         total.add(report)

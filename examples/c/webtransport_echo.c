@@ -167,6 +167,7 @@ int main(int argc, char **argv)
     }
     lorraine_route_session(server, "/wt/echo", NULL, ECHO);
     lorraine_route_session(server, "/wt/close/:code", NULL, CLOSE);
+    lorraine_route_quic(server, "quic-echo", ECHO); /* Connections without HTTP are sessions too. */
     sources[0].fd = lorraine_doorbell(server);
     sources[1].fd = signals[0];
     if (sources[0].fd < 0 || lorraine_start(server) != LORRAINE_OK) {

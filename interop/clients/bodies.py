@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .aio import AioquicClient
 from .curl import CurlClient
-from .http import Client, Request
+from .http import Client, Request, RequestFailed
 from .report import Report, check, equal
 from .server import Server
 
@@ -54,6 +54,7 @@ async def run(report: Report, server: Server) -> None:
         await case(f"{name}_downloads", size, lambda size, client=client: down(client, size))
         await case(f"{name}_uploads", size, lambda size, client=client: up(client, size))
         await client.close()
+    await report.case("bodies_of_another_length_than_declared_are_refused", lambda: belied(server))
 
 
 def memory(server: Server, name: str) -> int | None:
@@ -83,6 +84,21 @@ async def up(client: Client, size: int) -> None:
     response = await client.fetch(Request("/upload", method="POST", body=source))
     equal(response.status, 200, "status")
     equal(json.loads(response.body), {"bytes": size, "sha256": source.sent.hash.hexdigest()}, "what the server counted")
+
+
+async def belied(server: Server) -> None:
+    client = AioquicClient(server.port)
+    await client.revive()
+    for declared in ["3", "5"]:
+        request = Request("/upload", method="POST", headers={"content-length": declared}, body=b"four")
+        try:
+            response = await client.fetch(request)
+        except RequestFailed as failure:
+            check("H3_MESSAGE_ERROR" in str(failure), f"with {declared} declared: {failure}")
+        else:
+            raise AssertionError(f"with {declared} declared: {response.status}")
+    equal((await client.fetch(Request("/"))).status, 200, "status of the next request")
+    await client.close()
 
 
 class Tally:

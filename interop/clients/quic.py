@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.buffer import Buffer
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived
+from aioquic.quic.events import ConnectionTerminated, DatagramFrameReceived, QuicEvent, StreamDataReceived
 
 from .aio import Http3Protocol, configuration
 from .http import Request
@@ -21,6 +21,7 @@ HELLO = b"Hello, HTTP/3!\n"
 ALERT_NO_APPLICATION_PROTOCOL = 0x100 + 120
 MIN_INITIAL_BYTES = 1_200
 PATH_CHALLENGE = 0x1A
+DATAGRAM_FRAME_BYTES = 65_536
 # How long to listen for an answer that must not come.
 SILENCE_SECONDS = 0.5
 
@@ -136,6 +137,47 @@ class HqProtocol(QuicConnectionProtocol):
         return self._body
 
 
+class EchoProtocol(QuicConnectionProtocol):
+    """No HTTP: streams and datagrams that come back."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._bodies: dict[int, bytes] = {}
+        self._ended: asyncio.Queue[int] = asyncio.Queue()
+        self.datagrams: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, DatagramFrameReceived):
+            self.datagrams.put_nowait(event.data)
+        elif isinstance(event, StreamDataReceived):
+            self._bodies[event.stream_id] = self._bodies.get(event.stream_id, b"") + event.data
+            if event.end_stream:
+                self._ended.put_nowait(event.stream_id)
+
+    def say(self, body: bytes, uni: bool) -> None:
+        stream = self._quic.get_next_available_stream_id(is_unidirectional=uni)
+        self._quic.send_stream_data(stream, body, end_stream=True)
+        self.transmit()
+
+    def send_datagram(self, body: bytes) -> None:
+        self._quic.send_datagram_frame(body)
+        self.transmit()
+
+    async def next_body(self) -> bytes:
+        return self._bodies.pop(await self._ended.get())
+
+
+async def echo_without_http(server: Server) -> None:
+    """Asks a server that echoes connections of the protocol `quic-echo`."""
+    async with connect_with(server, EchoProtocol, ["quic-echo"], datagrams=True) as peer:
+        for uni in [False, True]:
+            for body in [b"x" * 100_000, b""]:
+                peer.say(body, uni)
+                check(await peer.next_body() == body, f"a stream of {len(body)} bytes came back changed")
+        peer.send_datagram(b"a datagram")
+        equal(await peer.datagrams.get(), b"a datagram", "datagram")
+
+
 class FewIdsProtocol(Http3Protocol):
     """Lets the server offer one connection ID beside the one in use."""
 
@@ -189,9 +231,11 @@ def new_socket() -> socket.socket:
     return fresh
 
 
-def connect_with(server: Server, protocol: type, alpn: list[str] | None = None, **more: object):  # noqa: ANN201
+def connect_with(  # noqa: ANN201
+    server: Server, protocol: type, alpn: list[str] | None = None, *, datagrams: bool = False, **more: object
+):
     """aioquic's own context manager of a connection."""
-    settings = configuration()
+    settings = configuration(max_datagram_frame_size=DATAGRAM_FRAME_BYTES) if datagrams else configuration()
     settings.alpn_protocols = alpn or settings.alpn_protocols
     return connect("127.0.0.1", server.port, configuration=settings, create_protocol=protocol, **more)
 

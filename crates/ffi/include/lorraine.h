@@ -6,15 +6,21 @@
  * lorraine_poll, or one by one by calls of on_event in lorraine_options. The host answers with lorraine_respond and the
  * calls beside it, or in batches with lorraine_submit.
  *
- * Handles. Servers, requests, sessions and streams are numbers, never 0 and always below 2^53. Whoever holds one may use it
- * on any thread; a stale or invented one gives LORRAINE_ERROR_HANDLE. What the host was told of stays until it calls
- * lorraine_release.
+ * Handles. Servers, requests, sessions and streams are numbers, never 0 and always below 2^53. A stale or invented one
+ * gives LORRAINE_ERROR_HANDLE. What the host was told of, and each stream that it opened, stays until it calls
+ * lorraine_release (or answers with LORRAINE_RESPOND_RELEASE), also after its last event. Events that were told before
+ * that may still wait: a host passes over those of handles that it has released.
+ *
+ * Threads. Every function may be called on any thread, and on several at once, unless it says otherwise. Functions of the
+ * host's are called on threads of this library; they must return, not throw or jump away. After a fork() the child must
+ * not call this library.
  *
  * Results. 0 or more is success. Below 0 is one of LORRAINE_AGAIN and LORRAINE_ERROR_*, and lorraine_last_error has a
- * sentence. Nothing blocks but lorraine_start, lorraine_metrics (for a moment) and lorraine_wait.
+ * sentence. Nothing blocks but lorraine_start, lorraine_metrics (for a moment) and lorraine_wait. Codes and flags that
+ * this header does not name may come from a newer library.
  *
- * Memory. Buffers that are passed in are borrowed for the call and copied from, but for lorraine_write_owned. Text that
- * is not said to end with NUL does not.
+ * Memory. Buffers that are passed in are borrowed for the call and copied from, but for lorraine_write_owned. Strings end
+ * with NUL and are UTF-8; text with a length does not end with NUL. NULL is as good as any pointer where the length is 0.
  */
 
 #ifndef LORRAINE_H
@@ -81,15 +87,16 @@
 // `lorraine_write` took less than was offered, and takes more now.
 #define LORRAINE_EVENT_WRITABLE 4
 
-// The client of a request is gone before the response was through, or a stream ended with its session. At most once for
-// a handle; release it.
+// The client of a request is gone before the host had ended its response, or a session took a stream with it that could
+// still be written. Nothing follows for this handle, and none comes for a request whose response the host has ended:
+// release it in either case.
 #define LORRAINE_EVENT_ENDED 5
 
 // A session that was accepted is open; the handle is that of its request. The data are the subprotocol.
 #define LORRAINE_EVENT_SESSION_OPEN 6
 
 // A session is over, with `code`; the data are the reason, in UTF-8. The last event of the session itself; its streams may
-// have some to come. Release the handle.
+// have some to come. Release the handle, and those of its streams.
 #define LORRAINE_EVENT_SESSION_CLOSED 7
 
 // The peer of a session asks to begin nothing new in it.
@@ -98,13 +105,14 @@
 // The peer opened a stream: `handle`, in the session `parent`.
 #define LORRAINE_EVENT_STREAM 9
 
-// A stream that `lorraine_stream_open` asked for is open.
+// A stream that `lorraine_stream_open` asked for is open: `handle`, in the session `parent`.
 #define LORRAINE_EVENT_STREAM_OPEN 10
 
-// The peer wants no more of a stream that we write, with `code`.
+// The peer wants no more of a stream that the host writes, with `code`. What it sends itself goes on.
 #define LORRAINE_EVENT_STREAM_STOPPED 11
 
-// The peer reset a stream that we read, with `code`.
+// The peer reset a stream that the host reads, with `code`; told when the host has read so far, and
+// `LORRAINE_EVENT_READABLE` besides where it waits. The other direction goes on.
 #define LORRAINE_EVENT_STREAM_RESET 12
 
 // A datagram of the session `handle`: the data.
@@ -113,8 +121,8 @@
 // The server has stopped; the last event. `code` is 0, or 1 where it died of the fault that the data tell.
 #define LORRAINE_EVENT_STOPPED 14
 
-// A connection without HTTP, of an ALPN that `lorraine_route_quic` declared: a session that is open already. The data are
-// the peer's address.
+// A connection without HTTP, of an ALPN that `lorraine_route_quic` declared, as a session; the data are the peer's
+// address. `LORRAINE_EVENT_SESSION_OPEN` follows at once.
 #define LORRAINE_EVENT_CONNECTION 15
 
 // The request has a body to be read.
@@ -184,8 +192,34 @@
 // Lets go of a handle, as `lorraine_release` does.
 #define LORRAINE_COMMAND_RELEASE 3
 
-// Called when events wait for a host that sleeps, on a worker's thread. It must not block.
+// Called exactly once with each buffer that `lorraine_write_owned` took, when it is not needed any more: it was sent and
+// acknowledged, or given up. On whichever thread that happens. It must not block and must not call this library.
+typedef void (*lorraine_release_function)(void *context, const uint8_t *data, size_t length);
+
+// Called when events wait for a host that sleeps, on a worker's thread. It must not block, and not set another bell.
 typedef void (*lorraine_bell_function)(void *context);
+
+// The numbers of a session and its connection. Counters of the session are 0 when it is over.
+typedef struct {
+    // The size of this struct, as the caller knows it, to be set before the call. A library that is older fills in what it knows.
+    uint64_t size;
+    // The smoothed round trip of the connection, in microseconds; 0: not known.
+    uint64_t rtt_us;
+    // Packets of the connection that were lost on the way to the peer.
+    uint64_t packets_lost;
+    // Bytes that streams of the session have sent.
+    uint64_t bytes_sent;
+    // Bytes that were read from streams of the session.
+    uint64_t bytes_received;
+    // Datagrams sent.
+    uint64_t datagrams_sent;
+    // Datagrams that came, those dropped among them.
+    uint64_t datagrams_received;
+    // Datagrams that came and gave way to later ones, since the host was behind.
+    uint64_t datagrams_dropped;
+    // Datagrams of the host's that gave way to later ones before they were sent.
+    uint64_t datagrams_discarded;
+} lorraine_session_values;
 
 // The numbers of a server, of all its workers together. Counters begin with the server, or anew where a worker was
 // replaced.
@@ -240,10 +274,6 @@ typedef struct {
     uint64_t bad_answers;
 } lorraine_metrics_values;
 
-// Called exactly once with each buffer that `lorraine_write_owned` took, when it is not needed any more: it was sent and
-// acknowledged, or given up. On whichever thread that happens. It must not block and must not call this library.
-typedef void (*lorraine_release_function)(void *context, const uint8_t *data, size_t length);
-
 // Something that happened. In a buffer that `lorraine_poll` filled the next event begins `size` bytes after this one. A
 // host passes over kinds that it does not know.
 typedef struct {
@@ -268,7 +298,8 @@ typedef struct {
 } lorraine_event;
 
 // Called with each event, on the worker's thread where it happened: several threads at once where there are several
-// workers. It must not block; it may call any function of this library but `lorraine_wait` and `lorraine_metrics`.
+// workers. Those of one request, of one session and of its streams come on one thread, in order. It must not block; it may
+// call any function of this library but `lorraine_wait` and `lorraine_metrics`.
 typedef void (*lorraine_event_function)(void *context, const lorraine_event *event);
 
 // Settings of a server. Set all to zero first, then `size`, then what is to differ from the defaults: zero and NULL stand
@@ -376,6 +407,63 @@ int32_t lorraine_set_user_data(uint64_t handle,
 // Any thread.
 void *lorraine_user_data(uint64_t handle);
 
+// Reads from a request's body or a stream, into `buffer`, which holds at least a byte. Gives the number of bytes; 0 is the
+// end. Bytes are read from the connection only as the host reads: one that does not holds the peer back.
+//
+// `LORRAINE_AGAIN`: there is nothing yet; `LORRAINE_EVENT_READABLE` follows. `LORRAINE_ERROR_RESET`: the peer broke off,
+// with the code that is written to `code` unless that is NULL. `LORRAINE_ERROR_CLOSED`: client or session are gone, or the
+// body was malformed. `LORRAINE_ERROR_STATE`: after `lorraine_stop_sending`, or of a stream that only sends.
+//
+// # Safety
+// `buffer` points to `capacity` bytes that may be written; `code` is NULL or may be written.
+int64_t lorraine_read(uint64_t handle,
+                      uint8_t *buffer,
+                      size_t capacity,
+                      uint32_t *code);
+
+// Writes to a response's body or a stream; the bytes are copied. Gives how many were taken. Fewer than were offered, and
+// also 0: the rest is for after `LORRAINE_EVENT_WRITABLE`. It never blocks and never holds more than the body window.
+//
+// `LORRAINE_ERROR_STOPPED`: the peer wants no more. `LORRAINE_ERROR_CLOSED`: client or session are gone.
+// `LORRAINE_ERROR_STATE`: finished or reset before, or not answered yet.
+//
+// # Safety
+// `data` points to `length` bytes.
+int64_t lorraine_write(uint64_t handle,
+                       const uint8_t *data,
+                       size_t length);
+
+// As `lorraine_write`, without a copy: all of the buffer is taken, also beyond the body window, or none of it (0) when that
+// is full; and what is taken is not to be changed or freed before `release` is called with it, which may be before this
+// returns. Where 0 or an error is returned, `release` is not called.
+//
+// # Safety
+// `data` points to `length` bytes that stay as they are until `release` is called; `release` may be called with `context`
+// on any thread.
+int64_t lorraine_write_owned(uint64_t handle,
+                             const uint8_t *data,
+                             size_t length,
+                             lorraine_release_function release,
+                             void *context);
+
+// Ends a response's body or a stream: the peer has the whole once it has read so far. `trailers` are `name: value` lines
+// for a response, and must be empty for a stream. The handle may be released at once: what is finished still arrives. As
+// `lorraine_write` otherwise.
+//
+// # Safety
+// `trailers` points to as many bytes as are said.
+int32_t lorraine_finish(uint64_t handle,
+                        const uint8_t *trailers,
+                        size_t trailers_length);
+
+// Gives up a response's body or a stream: what was written may not arrive. A stream is reset with `code`, a response with
+// H3_INTERNAL_ERROR. Harmless after the end.
+int32_t lorraine_reset(uint64_t handle,
+                       uint32_t code);
+
+// Asks the peer to send no more of a request's body or a stream, with `code` for a stream; nothing more can be read.
+int32_t lorraine_stop_sending(uint64_t handle, uint32_t code);
+
 // Moves events that wait into `buffer`, at most `most` of them, one behind the other: the first at its beginning, the
 // next `size` bytes further. Gives their number; 0: there are none. Call it again until it gives 0, or `lorraine_arm`
 // says so; do other work after each batch, so that a busy server does not keep the host from it.
@@ -395,15 +483,25 @@ int32_t lorraine_poll(uint64_t server, void *buffer, size_t capacity, uint32_t m
 int32_t lorraine_arm(uint64_t server);
 
 // A file descriptor that becomes readable when the bell rings: one end of a pair of stream sockets. Read and drop what
-// comes, then poll. It is the caller's to close; closing it while the server runs stops the server, since nobody answers
-// then. A second call makes a new one in its place.
+// comes, then poll. It does not block, and is the caller's to close, after `LORRAINE_EVENT_STOPPED`: where it is closed
+// before, the next event that would ring stops the server, since nobody answers then. A second call makes a new one in its
+// place, which does not ring for what waits already.
 int32_t lorraine_doorbell(uint64_t server);
 
 // Has a function called when the bell rings, in place of a descriptor; NULL: nothing, for a host that polls by itself.
+// When this returns, the function before is not called any more.
 //
 // # Safety
 // `function` may be called with `context` on any thread until the server has stopped or another bell was set.
 int32_t lorraine_set_doorbell(uint64_t server, lorraine_bell_function function, void *context);
+
+// Writes the numbers of a session. Waits for a turn of its worker, which is a matter of milliseconds at most; in an event
+// function only where it is about the same session or a stream of it (else `LORRAINE_ERROR_STATE`).
+//
+// # Safety
+// `stats` points to a struct of the size that it says.
+int32_t lorraine_session_stats(uint64_t session,
+                               lorraine_session_values *stats);
 
 // Writes the numbers of a server. Waits for a turn of each worker, which is a matter of milliseconds at most; not from an
 // event function (`LORRAINE_ERROR_STATE`). Of a server that does not run, what the workers would say is 0.
@@ -455,7 +553,7 @@ int64_t lorraine_request_headers(uint64_t request, uint8_t *buffer, size_t capac
 
 // Answers a request: a status from 200 to 599, fields as `name: value` lines, and a body, all of which are copied.
 // `flags`: `LORRAINE_RESPOND_*`, added up. Length and date are added. A response without `LORRAINE_RESPOND_STREAM` is
-// complete.
+// complete: no event follows, and the handle is to be released, by `LORRAINE_RESPOND_RELEASE` or later.
 //
 // `LORRAINE_ERROR_STATE` if it was answered before, `LORRAINE_ERROR_CLOSED` if the client is gone,
 // `LORRAINE_ERROR_ARGUMENT` if something cannot be sent: then it is still to be answered.
@@ -470,19 +568,15 @@ int32_t lorraine_respond(uint64_t request,
                          size_t body_length,
                          uint32_t flags);
 
-// Reads from a request's body or a stream, into `buffer`. Gives the number of bytes; 0 is the end. Bytes are read from the
-// connection only as the host reads: one that does not holds the peer back.
+// Sends an interim response before the answer, such as 103 with `link` fields (RFC 8297): a status from 100 to 199 but
+// 101, and fields as `name: value` lines. Not after `lorraine_stop_sending`: then it is left out.
 //
-// `LORRAINE_AGAIN`: there is nothing yet; `LORRAINE_EVENT_READABLE` follows. `LORRAINE_ERROR_RESET`: the peer broke off,
-// with the code that is written to `code` unless that is NULL. `LORRAINE_ERROR_CLOSED`: client or session are gone, or the
-// body was malformed.
+// `LORRAINE_ERROR_STATE` if the request was answered before, `LORRAINE_ERROR_CLOSED` if the client is gone,
+// `LORRAINE_ERROR_ARGUMENT` if it cannot be sent, `LORRAINE_ERROR_LIMIT` if 16 wait already.
 //
 // # Safety
-// `buffer` points to `capacity` bytes that may be written; `code` is NULL or may be written.
-int64_t lorraine_read(uint64_t handle,
-                      uint8_t *buffer,
-                      size_t capacity,
-                      uint32_t *code);
+// `headers` points to as many bytes as are said.
+int32_t lorraine_request_inform(uint64_t request, uint32_t status, const uint8_t *headers, size_t headers_length);
 
 // The trailers of a request whose body was read to its end, as `name: value` lines, copied into `buffer` as far as they
 // fit. Gives their whole length; 0: there are none.
@@ -490,47 +584,6 @@ int64_t lorraine_read(uint64_t handle,
 // # Safety
 // `buffer` is NULL or points to `capacity` bytes that may be written.
 int64_t lorraine_request_trailers(uint64_t request, uint8_t *buffer, size_t capacity);
-
-// Writes to a response's body or a stream; the bytes are copied. Gives how many were taken. Fewer than were offered, and
-// also 0: the rest is for after `LORRAINE_EVENT_WRITABLE`. It never blocks and never holds more than the body window.
-//
-// `LORRAINE_ERROR_STOPPED`: the peer wants no more. `LORRAINE_ERROR_CLOSED`: client or session are gone.
-// `LORRAINE_ERROR_STATE`: finished or reset before, or not answered yet.
-//
-// # Safety
-// `data` points to `length` bytes.
-int64_t lorraine_write(uint64_t handle,
-                       const uint8_t *data,
-                       size_t length);
-
-// As `lorraine_write`, without a copy: all of the buffer is taken, or none of it (0), and what is taken is not to be
-// changed or freed before `release` is called with it. Where 0 or an error is returned, `release` is not called.
-//
-// # Safety
-// `data` points to `length` bytes that stay as they are until `release` is called; `release` may be called with `context`
-// on any thread.
-int64_t lorraine_write_owned(uint64_t handle,
-                             const uint8_t *data,
-                             size_t length,
-                             lorraine_release_function release,
-                             void *context);
-
-// Ends a response's body or a stream: the peer has the whole once it has read so far. `trailers` are `name: value` lines
-// for a response, and must be empty for a stream.
-//
-// # Safety
-// `trailers` points to as many bytes as are said.
-int32_t lorraine_finish(uint64_t handle,
-                        const uint8_t *trailers,
-                        size_t trailers_length);
-
-// Gives up a response's body or a stream: what was written may not arrive. A stream is reset with `code`, a response with
-// H3_INTERNAL_ERROR. Harmless after the end.
-int32_t lorraine_reset(uint64_t handle,
-                       uint32_t code);
-
-// Asks the peer to send no more of a request's body or a stream, with `code` for a stream; nothing more can be read.
-int32_t lorraine_stop_sending(uint64_t handle, uint32_t code);
 
 // Makes a server and writes its handle to `*server`. It does nothing before `lorraine_start`; `lorraine_free` ends it. At
 // most 32 exist at once.
@@ -608,10 +661,11 @@ int32_t lorraine_add_certificate(uint64_t server,
 // The strings end with NUL.
 int32_t lorraine_add_certificate_files(uint64_t server, const char *certificates, const char *key);
 
-// Starts to serve. Returns when every worker listens.
+// Starts to serve. Returns when every worker listens; events may come before that. `LORRAINE_ERROR_FAILED`: it could not
+// be, and this server can only be freed.
 int32_t lorraine_start(uint64_t server);
 
-// The UDP port of a running server.
+// The UDP port of a server that was started, also of one that has stopped.
 int32_t lorraine_port(uint64_t server);
 
 // The SHA-256 of the default certificate, for `serverCertificateHashes` of browsers.
@@ -633,12 +687,12 @@ int32_t lorraine_stop(uint64_t server,
                       uint32_t grace_ms);
 
 // Waits until the server has stopped and no function of the host's is called any more. The one call that blocks; not from
-// an event function (`LORRAINE_ERROR_STATE`). A second one returns at once.
+// an event function (`LORRAINE_ERROR_STATE`). A second one returns at once, and does not wait for the first.
 int32_t lorraine_wait(uint64_t server);
 
 // Ends a server: stops it at once if it runs, and makes its handle and all handles of its requests, sessions and streams
-// stale. Returns at once; its threads end on their own. To be sure that no function of the host's is called any more, stop
-// it and `lorraine_wait` first.
+// stale. Returns at once; its threads end on their own, with calls of an event function for what ends with it. To be sure
+// that no function of the host's is called any more, stop it and `lorraine_wait` first.
 int32_t lorraine_free(uint64_t server);
 
 // Stops every server of the process, as `lorraine_stop`: for a process that is about to exit.
@@ -656,7 +710,7 @@ int32_t lorraine_session_accept(uint64_t request,
                                 size_t headers_length);
 
 // Closes a session, with a code and a reason in UTF-8, cut to 1024 bytes, for the peer. Its streams are reset.
-// `LORRAINE_EVENT_SESSION_CLOSED` follows. Harmless when it is over.
+// `LORRAINE_EVENT_SESSION_CLOSED` follows, with `LORRAINE_FLAG_BY_US`. Harmless when it is over.
 //
 // # Safety
 // `reason` points to as many bytes as are said.
@@ -697,8 +751,10 @@ int32_t lorraine_stream_order(uint64_t stream, int32_t order);
 // Carries out commands that lie one behind the other in `length` bytes. Gives the number of those that failed.
 //
 // What became stale meanwhile, because a client went away, is passed over and no failure. A response that cannot be sent
-// is a failure, and the request is answered with 500 in its place. `LORRAINE_ERROR_ARGUMENT` where the bytes are no
-// commands: those before the first bad one were carried out.
+// is a failure: the request is answered with 500 in its place and released, and `lorraine_last_error` tells of the last.
+// `LORRAINE_ERROR_ARGUMENT` where the bytes are no commands: those before the first bad one were carried out.
+//
+// `commands` need no alignment.
 //
 // # Safety
 // `commands` points to `length` bytes.

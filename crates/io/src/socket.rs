@@ -356,6 +356,27 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn datagrams_are_not_fragmented_and_exceed_what_the_system_thinks_of_the_path() {
+        use std::os::fd::AsRawFd;
+
+        let option = |socket: &Socket, level, name| {
+            let (mut value, mut len): (libc::c_int, _) = (-1, size_of::<libc::c_int>() as libc::socklen_t);
+            // SAFETY: the descriptor is open, and the pointers are to a live c_int and its length.
+            let result = unsafe {
+                libc::getsockopt(socket.as_fd().as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut len)
+            };
+            assert_eq!(result, 0);
+            value
+        };
+        let v4 = &bind(&config("127.0.0.1:0", Families::Both)).unwrap()[0];
+        assert_eq!(option(v4, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER), libc::IP_PMTUDISC_PROBE);
+        let both = &bind(&config("[::]:0", Families::Both)).unwrap()[0];
+        assert_eq!(option(both, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER), libc::IP_PMTUDISC_PROBE);
+        assert_eq!(option(both, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER), libc::IP_PMTUDISC_PROBE);
+    }
+
+    #[test]
     fn sockets_are_closed_on_exec_and_do_not_block() {
         let sockets = bind(&config("127.0.0.1:0", Families::Both)).unwrap();
         assert!(sockets[0].inner.nonblocking().unwrap());

@@ -47,6 +47,10 @@ pub use client::{Client, ClientError};
 #[cfg(feature = "files")]
 pub use files::Files;
 pub use lorraine_engine::{Certificates, EngineConfig, Identity, QUICHE_VERSION, RetryPolicy, Trust};
+/// Whether a message may be sent: for those who have to know before it is.
+pub mod message {
+    pub use lorraine_proto::message::{RequestKind, check_response, check_trailers};
+}
 pub use lorraine_proto::message::{Protocol, SendFault};
 pub use lorraine_proto::{Code, Config as HttpConfig, RequestError, StreamFault};
 pub use report::{Forwarding, WorkerReport};

@@ -43,7 +43,8 @@ fn is_checked(name: &str) -> bool {
 }
 
 /// What is not ours: build output, packages, what Git keeps, what a fuzzer found.
-const SKIPPED_FOLDERS: &[&str] = &[".git", ".venv", "__pycache__", "artifacts", "corpus", "node_modules", "target"];
+const SKIPPED_FOLDERS: &[&str] =
+    &[".git", ".venv", "__pycache__", "artifacts", "corpus", "dist", "node_modules", "target"];
 const CHECKED_EXTENSIONS: &[&str] =
     &["c", "css", "h", "html", "mjs", "js", "md", "py", "rs", "sh", "toml", "ts", "yml"];
 const CHECKED_NAMES: &[&str] = &["Makefile", "run", "setup"];

@@ -114,6 +114,7 @@ impl Quic {
                 quiche::PathEvent::ReusedSourceConnectionId(_, _, path) => self.relocation.on_rebound(path),
                 quiche::PathEvent::PeerMigrated(local, peer) => {
                     moved = Some(self.relocation.addresses((local, peer)));
+                    self.drop_long_datagrams();
                     if self.relocation.on_moved((local, peer)) {
                         // Something must come for the paths to be swapped. Refused only by what is over.
                         let _ = self.inner.send_ack_eliciting();

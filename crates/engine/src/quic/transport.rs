@@ -15,6 +15,14 @@ impl Transport for Quic {
             return Ok(None);
         }
         let len = self.inner.stream_readable_len(id.value(), max);
+        if len == 0
+            && id.is_bidirectional()
+            && let Err(Error::StreamStopped(code)) = self.inner.stream_capacity(id.value())
+            && !self.last_words.iter().any(|(stream, _)| *stream == id)
+        {
+            // A stream on which nothing was sent is forgotten by quiche as it tells of a reset, and a stop with it.
+            self.last_words.push((id, Code::new(code)));
+        }
         out.reserve(len);
         match self.inner.stream_recv_buf(id.value(), (&mut *out).limit(len)) {
             Ok((0, false)) | Err(Error::Done) => Ok(None),

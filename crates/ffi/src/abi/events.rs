@@ -21,30 +21,32 @@ pub const LORRAINE_EVENT_SESSION_REQUEST: u32 = 2;
 pub const LORRAINE_EVENT_READABLE: u32 = 3;
 /// `lorraine_write` took less than was offered, and takes more now.
 pub const LORRAINE_EVENT_WRITABLE: u32 = 4;
-/// The client of a request is gone before the response was through, or a stream ended with its session. At most once for
-/// a handle; release it.
+/// The client of a request is gone before the host had ended its response, or a session took a stream with it that could
+/// still be written. Nothing follows for this handle, and none comes for a request whose response the host has ended:
+/// release it in either case.
 pub const LORRAINE_EVENT_ENDED: u32 = 5;
 /// A session that was accepted is open; the handle is that of its request. The data are the subprotocol.
 pub const LORRAINE_EVENT_SESSION_OPEN: u32 = 6;
 /// A session is over, with `code`; the data are the reason, in UTF-8. The last event of the session itself; its streams may
-/// have some to come. Release the handle.
+/// have some to come. Release the handle, and those of its streams.
 pub const LORRAINE_EVENT_SESSION_CLOSED: u32 = 7;
 /// The peer of a session asks to begin nothing new in it.
 pub const LORRAINE_EVENT_SESSION_DRAINING: u32 = 8;
 /// The peer opened a stream: `handle`, in the session `parent`.
 pub const LORRAINE_EVENT_STREAM: u32 = 9;
-/// A stream that `lorraine_stream_open` asked for is open.
+/// A stream that `lorraine_stream_open` asked for is open: `handle`, in the session `parent`.
 pub const LORRAINE_EVENT_STREAM_OPEN: u32 = 10;
-/// The peer wants no more of a stream that we write, with `code`.
+/// The peer wants no more of a stream that the host writes, with `code`. What it sends itself goes on.
 pub const LORRAINE_EVENT_STREAM_STOPPED: u32 = 11;
-/// The peer reset a stream that we read, with `code`.
+/// The peer reset a stream that the host reads, with `code`; told when the host has read so far, and
+/// `LORRAINE_EVENT_READABLE` besides where it waits. The other direction goes on.
 pub const LORRAINE_EVENT_STREAM_RESET: u32 = 12;
 /// A datagram of the session `handle`: the data.
 pub const LORRAINE_EVENT_DATAGRAM: u32 = 13;
 /// The server has stopped; the last event. `code` is 0, or 1 where it died of the fault that the data tell.
 pub const LORRAINE_EVENT_STOPPED: u32 = 14;
-/// A connection without HTTP, of an ALPN that `lorraine_route_quic` declared: a session that is open already. The data are
-/// the peer's address.
+/// A connection without HTTP, of an ALPN that `lorraine_route_quic` declared, as a session; the data are the peer's
+/// address. `LORRAINE_EVENT_SESSION_OPEN` follows at once.
 pub const LORRAINE_EVENT_CONNECTION: u32 = 15;
 
 /// The request has a body to be read.
@@ -113,10 +115,11 @@ const SIZE_AT: usize = std::mem::offset_of!(LorraineEvent, size);
 const DATA_AT: usize = std::mem::offset_of!(LorraineEvent, data);
 
 /// Called with each event, on the worker's thread where it happened: several threads at once where there are several
-/// workers. It must not block; it may call any function of this library but `lorraine_wait` and `lorraine_metrics`.
+/// workers. Those of one request, of one session and of its streams come on one thread, in order. It must not block; it may
+/// call any function of this library but `lorraine_wait` and `lorraine_metrics`.
 pub type LorraineEventFunction = Option<unsafe extern "C" fn(context: *mut c_void, event: *const LorraineEvent)>;
 
-/// Called when events wait for a host that sleeps, on a worker's thread. It must not block.
+/// Called when events wait for a host that sleeps, on a worker's thread. It must not block, and not set another bell.
 pub type LorraineBellFunction = Option<unsafe extern "C" fn(context: *mut c_void)>;
 
 /// A pointer of the host's, which may be used on every thread by the host's word.
@@ -223,8 +226,9 @@ pub extern "C" fn lorraine_arm(server: u64) -> i32 {
 }
 
 /// A file descriptor that becomes readable when the bell rings: one end of a pair of stream sockets. Read and drop what
-/// comes, then poll. It is the caller's to close; closing it while the server runs stops the server, since nobody answers
-/// then. A second call makes a new one in its place.
+/// comes, then poll. It does not block, and is the caller's to close, after `LORRAINE_EVENT_STOPPED`: where it is closed
+/// before, the next event that would ring stops the server, since nobody answers then. A second call makes a new one in its
+/// place, which does not ring for what waits already.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_doorbell(server: u64) -> i32 {
     let opened = fenced(|| {
@@ -237,6 +241,7 @@ pub extern "C" fn lorraine_doorbell(server: u64) -> i32 {
 }
 
 /// Has a function called when the bell rings, in place of a descriptor; NULL: nothing, for a host that polls by itself.
+/// When this returns, the function before is not called any more.
 ///
 /// # Safety
 /// `function` may be called with `context` on any thread until the server has stopped or another bell was set.

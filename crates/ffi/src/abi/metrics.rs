@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::events::in_event_function;
+use super::session::session_of;
 use super::{Failure, LORRAINE_ERROR_STATE, fenced_code, server_of};
 use crate::host::{Host, life};
 
@@ -61,6 +62,73 @@ pub struct LorraineMetrics {
     pub bad_answers: u64,
 }
 
+/// The numbers of a session and its connection. Counters of the session are 0 when it is over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LorraineSessionStats {
+    /// The size of this struct, as the caller knows it, to be set before the call. A library that is older fills in what it knows.
+    pub size: u64,
+    /// The smoothed round trip of the connection, in microseconds; 0: not known.
+    pub rtt_us: u64,
+    /// Packets of the connection that were lost on the way to the peer.
+    pub packets_lost: u64,
+    /// Bytes that streams of the session have sent.
+    pub bytes_sent: u64,
+    /// Bytes that were read from streams of the session.
+    pub bytes_received: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Datagrams that came, those dropped among them.
+    pub datagrams_received: u64,
+    /// Datagrams that came and gave way to later ones, since the host was behind.
+    pub datagrams_dropped: u64,
+    /// Datagrams of the host's that gave way to later ones before they were sent.
+    pub datagrams_discarded: u64,
+}
+
+/// Writes the numbers of a session. Waits for a turn of its worker, which is a matter of milliseconds at most; in an event
+/// function only where it is about the same session or a stream of it (else `LORRAINE_ERROR_STATE`).
+///
+/// # Safety
+/// `stats` points to a struct of the size that it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lorraine_session_stats(session: u64, stats: *mut LorraineSessionStats) -> i32 {
+    fenced_code(|| {
+        let (_, session) = session_of(session)?;
+        if stats.is_null() {
+            return Err(Failure::argument("there is nowhere to write the numbers to"));
+        }
+        // SAFETY: the struct begins with its size, by the caller's word.
+        let size = unsafe { stats.cast::<u64>().read_unaligned() };
+        let known = known(size, size_of::<LorraineSessionStats>())?;
+        let found = session.stats(!in_event_function());
+        let found = found.ok_or_else(|| Failure::new(LORRAINE_ERROR_STATE, "a worker cannot wait for another one"))?;
+        let gathered = LorraineSessionStats {
+            size,
+            rtt_us: found.rtt.map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            packets_lost: found.packets_lost,
+            bytes_sent: found.counters.bytes_sent,
+            bytes_received: found.counters.bytes_received,
+            datagrams_sent: found.counters.datagrams_sent,
+            datagrams_received: found.counters.datagrams_received,
+            datagrams_dropped: found.counters.datagrams_dropped,
+            datagrams_discarded: found.datagrams_discarded,
+        };
+        // SAFETY: the caller's struct has `size` bytes by its own word, of which at most as many as ours has are written.
+        unsafe { std::ptr::copy_nonoverlapping((&raw const gathered).cast::<u8>(), stats.cast::<u8>(), known) };
+        Ok(())
+    })
+}
+
+/// How many bytes of a struct of ours a caller knows.
+fn known(size: u64, ours: usize) -> Result<usize, Failure> {
+    let known = usize::try_from(size).unwrap_or(usize::MAX).min(ours);
+    if known < size_of::<u64>() {
+        return Err(Failure::argument("the struct says a size that is too small: set `size` to that of the struct"));
+    }
+    Ok(known)
+}
+
 /// Writes the numbers of a server. Waits for a turn of each worker, which is a matter of milliseconds at most; not from an
 /// event function (`LORRAINE_ERROR_STATE`). Of a server that does not run, what the workers would say is 0.
 ///
@@ -78,12 +146,7 @@ pub unsafe extern "C" fn lorraine_metrics(server: u64, metrics: *mut LorraineMet
         }
         // SAFETY: the struct begins with its size, by the caller's word.
         let size = unsafe { metrics.cast::<u64>().read_unaligned() };
-        let known = usize::try_from(size).unwrap_or(usize::MAX).min(size_of::<LorraineMetrics>());
-        if known < size_of::<u64>() {
-            return Err(Failure::argument(
-                "the struct says a size that is too small: set `size` to that of the struct",
-            ));
-        }
+        let known = known(size, size_of::<LorraineMetrics>())?;
         let gathered = LorraineMetrics { size, ..gather(&host) };
         // SAFETY: the caller's struct has `size` bytes by its own word, of which at most as many as ours has are written.
         unsafe { std::ptr::copy_nonoverlapping((&raw const gathered).cast::<u8>(), metrics.cast::<u8>(), known) };

@@ -2,6 +2,7 @@
 //! went wrong is kept as a sentence for the calling thread.
 
 pub(crate) mod bell;
+pub mod body;
 pub mod events;
 pub mod metrics;
 pub mod options;

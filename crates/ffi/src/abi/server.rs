@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use lorraine::Identity;
-use lorraine_proto::message::RequestKind;
+use lorraine::message::RequestKind;
 
 use super::events::{in_event_function, sink};
 use super::options::{LorraineOptions, read};
@@ -214,7 +214,8 @@ pub unsafe extern "C" fn lorraine_add_certificate_files(
     })
 }
 
-/// Starts to serve. Returns when every worker listens.
+/// Starts to serve. Returns when every worker listens; events may come before that. `LORRAINE_ERROR_FAILED`: it could not
+/// be, and this server can only be freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_start(server: u64) -> i32 {
     fenced_code(|| {
@@ -223,7 +224,7 @@ pub extern "C" fn lorraine_start(server: u64) -> i32 {
     })
 }
 
-/// The UDP port of a running server.
+/// The UDP port of a server that was started, also of one that has stopped.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_port(server: u64) -> i32 {
     let port = fenced(|| {
@@ -285,7 +286,7 @@ pub extern "C" fn lorraine_stop(server: u64, grace_ms: u32) -> i32 {
 }
 
 /// Waits until the server has stopped and no function of the host's is called any more. The one call that blocks; not from
-/// an event function (`LORRAINE_ERROR_STATE`). A second one returns at once.
+/// an event function (`LORRAINE_ERROR_STATE`). A second one returns at once, and does not wait for the first.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_wait(server: u64) -> i32 {
     fenced_code(|| {
@@ -303,8 +304,8 @@ pub extern "C" fn lorraine_wait(server: u64) -> i32 {
 }
 
 /// Ends a server: stops it at once if it runs, and makes its handle and all handles of its requests, sessions and streams
-/// stale. Returns at once; its threads end on their own. To be sure that no function of the host's is called any more, stop
-/// it and `lorraine_wait` first.
+/// stale. Returns at once; its threads end on their own, with calls of an event function for what ends with it. To be sure
+/// that no function of the host's is called any more, stop it and `lorraine_wait` first.
 #[unsafe(no_mangle)]
 pub extern "C" fn lorraine_free(server: u64) -> i32 {
     fenced_code(|| {

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
+use lorraine::message::RequestKind;
 use lorraine::webtransport::DatagramError;
-use lorraine_proto::message::RequestKind;
 
 use super::request::answer;
 use super::{
@@ -22,7 +22,7 @@ use crate::host::{Counters, Host, Item, fields};
 /// Longest reason of a close, in bytes.
 const REASON_MAX: usize = 1024;
 
-fn session_of(handle: u64) -> Result<(Arc<Host>, Arc<Session>), Failure> {
+pub(crate) fn session_of(handle: u64) -> Result<(Arc<Host>, Arc<Session>), Failure> {
     match item_of(handle)? {
         (host, Item::Session(session)) => Ok((host, session)),
         (_, Item::Exchange(_)) => Err(Failure::new(LORRAINE_ERROR_STATE, "the session is not open yet")),
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn lorraine_session_accept(
 }
 
 /// Closes a session, with a code and a reason in UTF-8, cut to 1024 bytes, for the peer. Its streams are reset.
-/// `LORRAINE_EVENT_SESSION_CLOSED` follows. Harmless when it is over.
+/// `LORRAINE_EVENT_SESSION_CLOSED` follows, with `LORRAINE_FLAG_BY_US`. Harmless when it is over.
 ///
 /// # Safety
 /// `reason` points to as many bytes as are said.

@@ -43,8 +43,10 @@ const COMMAND_SIZE: usize = size_of::<LorraineCommand>();
 /// Carries out commands that lie one behind the other in `length` bytes. Gives the number of those that failed.
 ///
 /// What became stale meanwhile, because a client went away, is passed over and no failure. A response that cannot be sent
-/// is a failure, and the request is answered with 500 in its place. `LORRAINE_ERROR_ARGUMENT` where the bytes are no
-/// commands: those before the first bad one were carried out.
+/// is a failure: the request is answered with 500 in its place and released, and `lorraine_last_error` tells of the last.
+/// `LORRAINE_ERROR_ARGUMENT` where the bytes are no commands: those before the first bad one were carried out.
+///
+/// `commands` need no alignment.
 ///
 /// # Safety
 /// `commands` points to `length` bytes.

@@ -1,7 +1,10 @@
 //! A request that the host answers: what it holds, and the handler that waits for it on the worker.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -49,6 +52,8 @@ pub(crate) struct Exchange {
 #[derive(Default)]
 struct State {
     stage: Stage,
+    /// Interim responses that are still to be sent.
+    interim: Vec<Interim>,
     waiter: Option<Waker>,
     /// The host has let go of it.
     released: bool,
@@ -65,12 +70,26 @@ enum Stage {
     Over,
 }
 
+/// An interim response (1xx).
+pub(crate) struct Interim {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Interim responses of one request that may wait for its worker.
+const INTERIM_MAX: usize = 16;
+
 /// Why a reply was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotTaken {
     Answered,
     Over,
+    TooMany,
 }
+
+/// The body of a request, between the handler that sends interim responses by it and the task that reads it; `None` when
+/// that has dropped it.
+type SharedBody = Rc<RefCell<Option<RequestBody>>>;
 
 impl Exchange {
     fn new(host: &Arc<Host>, parts: Parts, has_body: bool, asks_for_session: bool) -> Arc<Self> {
@@ -108,6 +127,23 @@ impl Exchange {
         }))
     }
 
+    /// Something to be sent before the answer.
+    pub(crate) fn inform(&self, interim: Interim) -> Result<(), NotTaken> {
+        let mut state = self.lock();
+        match state.stage {
+            Stage::Awaited if state.interim.len() < INTERIM_MAX => state.interim.push(interim),
+            Stage::Awaited => return Err(NotTaken::TooMany),
+            Stage::Over => return Err(NotTaken::Over),
+            Stage::Given(_) | Stage::Taken => return Err(NotTaken::Answered),
+        }
+        let waiter = state.waiter.take();
+        drop(state);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_answered(&self) -> bool {
         !matches!(self.lock().stage, Stage::Awaited)
     }
@@ -126,11 +162,17 @@ impl Exchange {
         }
     }
 
-    /// The reply; `None`: the host has let go without one.
-    fn poll_reply(&self, cx: &Context<'_>) -> Poll<Option<Box<Reply>>> {
+    /// The reply; `None`: the host has let go without one. What goes before it is sent by `body`.
+    fn poll_reply(&self, cx: &Context<'_>, body: &SharedBody) -> Poll<Option<Box<Reply>>> {
         let mut state = self.lock();
+        for Interim { status, headers } in mem::take(&mut state.interim) {
+            if let Some(body) = &*body.borrow() {
+                // It was checked; what may still fail is a stream that is gone.
+                let _ = body.inform(status, &headers);
+            }
+        }
         if let Stage::Given(_) = state.stage {
-            let Stage::Given(reply) = std::mem::replace(&mut state.stage, Stage::Taken) else { return Poll::Pending };
+            let Stage::Given(reply) = mem::replace(&mut state.stage, Stage::Taken) else { return Poll::Pending };
             return Poll::Ready(Some(reply));
         }
         if state.released {
@@ -195,7 +237,8 @@ pub(crate) async fn ask(
     let Some(handle) = host.insert(Item::Exchange(Arc::clone(&exchange))) else { return Err(overloaded()) };
     let _ = exchange.handle.set(handle);
     let mut watch = Watch { host: Arc::clone(host), exchange: Arc::clone(&exchange), is_whole: false };
-    let mut unread = Unread { host, exchange: &exchange, body: has_body.then_some(body) };
+    let body = Rc::new(RefCell::new(Some(body)));
+    let mut unread = Unread { host, exchange: &exchange, body: has_body.then(|| Rc::clone(&body)) };
     if !tell_of(host, &exchange, route, has_body) {
         watch.finish();
         host.remove(handle);
@@ -207,7 +250,7 @@ pub(crate) async fn ask(
         if unread.body.is_some() && exchange.inbound.poll_started(cx).is_ready() {
             unread.begin();
         }
-        exchange.poll_reply(cx)
+        exchange.poll_reply(cx, &body)
     });
     match reply.await {
         Some(reply) => {
@@ -228,7 +271,7 @@ pub(crate) async fn ask(
 struct Unread<'a> {
     host: &'a Arc<Host>,
     exchange: &'a Arc<Exchange>,
-    body: Option<RequestBody>,
+    body: Option<SharedBody>,
 }
 
 impl Unread<'_> {
@@ -276,7 +319,7 @@ fn overloaded() -> Response {
 /// Whether the host could be told.
 fn tell_of(host: &Arc<Host>, exchange: &Exchange, route: u32, has_body: bool) -> bool {
     thread_local! {
-        static TEXT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     // Taken, not borrowed: a host that is called may cause another request to be told.
     let mut text = TEXT.take();
@@ -295,15 +338,23 @@ fn tell_of(host: &Arc<Host>, exchange: &Exchange, route: u32, has_body: bool) ->
 }
 
 /// Moves the body of a request towards the host, as it reads.
-async fn fill(host: Arc<Host>, exchange: Arc<Exchange>, mut body: RequestBody) {
+async fn fill(host: Arc<Host>, exchange: Arc<Exchange>, body: SharedBody) {
     let handle = exchange.handle();
     let _closing = Closing { host: &host, inbound: &exchange.inbound, handle };
     let mut trailers = None;
-    poll_fn(|cx| {
-        let source = |cx: &mut Context<'_>| poll_step(&mut body, &mut trailers, cx);
+    let abandoned = poll_fn(|cx| {
+        let source = |cx: &mut Context<'_>| match &mut *body.borrow_mut() {
+            Some(body) => poll_step(body, &mut trailers, cx),
+            None => Poll::Ready(Step::End(End::Closed)),
+        };
         exchange.inbound.poll_fill(cx, source, || host.tell_readable(handle))
     })
     .await;
+    if abandoned.is_some() {
+        // With it the client is asked to send no more.
+        let unread = body.borrow_mut().take();
+        drop(unread);
+    }
 }
 
 /// Ends a pipe with the task that fills it, which may be dropped with its worker.

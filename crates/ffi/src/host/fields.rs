@@ -5,8 +5,8 @@ use std::io::Write as _;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
+use lorraine::message::{RequestKind, check_response, check_trailers};
 use lorraine::{Protocol, RequestExt};
-use lorraine_proto::message::{RequestKind, check_response, check_trailers};
 
 /// Reads lines of `name: value`. Lines end with LF or CRLF; empty ones are passed over.
 ///

@@ -1,6 +1,6 @@
 //! From a server that is being set up to one that has stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ impl Life {
 /// # Errors
 /// A sentence.
 pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
-    let certificates = begin(host)?;
-    let server = launch(host, certificates).inspect_err(|_| host.life().stage = Stage::Failed)?;
+    begin(host)?;
+    let server = launch(host).inspect_err(|_| host.life().stage = Stage::Failed)?;
     let (handle, port) = (server.handle(), server.local_addr().port());
     let own = Arc::clone(host);
     let mut life = host.life();
@@ -111,31 +111,24 @@ pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes the server to its start: the certificates to show.
-fn begin(host: &Host) -> Result<Certificates, String> {
+fn begin(host: &Host) -> Result<(), String> {
     let mut life = host.life();
     match life.stage {
-        Stage::SettingUp => {}
-        Stage::Failed => return Err("the server could not be started before: make a new one".into()),
-        Stage::Starting { .. } | Stage::Running { .. } => {
-            return Err("the server was started before: make a new one".into());
+        Stage::SettingUp => {
+            life.stage = Stage::Starting { stop: None };
+            Ok(())
         }
+        Stage::Failed => Err("the server could not be started before: make a new one".into()),
+        Stage::Starting { .. } | Stage::Running { .. } => Err("the server was started before: make a new one".into()),
     }
-    life.stage = Stage::Failed;
-    let certificates = match life.take_certificates() {
-        Some(certificates) => certificates,
-        None => development_certificate(&mut life)?,
-    };
-    life.stage = Stage::Starting { stop: None };
-    Ok(certificates)
 }
 
-fn launch(host: &Arc<Host>, certificates: Certificates) -> Result<Server, String> {
+fn launch(host: &Arc<Host>) -> Result<Server, String> {
     let (service, quic) = host.routes.build(host)?;
+    let certificates = certificates(&mut host.life())?;
     let mut builder = host.options.apply(Server::builder()).certificates(certificates);
     for (alpn, route) in quic {
-        // The names live as long as the process: there are as many as a program writes down.
-        let (host, alpn) = (Arc::clone(host), &*Box::leak(alpn.into_boxed_str()));
+        let (host, alpn) = (Arc::clone(host), for_ever(alpn));
         builder = builder
             .quic(alpn, move |connection| session::serve_quic(Arc::clone(&host), route, connection.session().clone()));
     }
@@ -163,7 +156,24 @@ pub(crate) fn report(host: &Host) -> Option<Vec<WorkerReport>> {
     Some(server.report())
 }
 
-fn development_certificate(life: &mut Life) -> Result<Certificates, String> {
+/// A name that lives as long as the process, once however many servers have it: there are as many as a program writes
+/// down.
+fn for_ever(name: String) -> &'static str {
+    static NAMES: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.iter().find(|known| **known == name) {
+        return known;
+    }
+    let kept = &*name.leak();
+    names.push(kept);
+    kept
+}
+
+/// Those that were given, or one for development.
+fn certificates(life: &mut Life) -> Result<Certificates, String> {
+    if let Some(certificates) = life.take_certificates() {
+        return Ok(certificates);
+    }
     let development = lorraine::DevCertificate::load_or_create_default().map_err(|error| error.to_string())?;
     let identity = Identity::from_pem(development.cert_pem().as_bytes(), development.key_pem().as_bytes());
     let identity = identity.map_err(|error| error.to_string())?;

@@ -263,9 +263,10 @@ impl Out {
 
     fn refusal(&self) -> Write {
         match &self.closed {
+            // The host's own end is said first: whether the worker has taken it already is not for it to know.
+            _ if self.end.is_some() => Write::Finished,
             Some(Write::Stopped(code)) => Write::Stopped(*code),
-            Some(_) => Write::Closed,
-            None => Write::Finished,
+            _ => Write::Closed,
         }
     }
 

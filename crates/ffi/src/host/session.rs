@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 use http::{HeaderName, HeaderValue};
-use lorraine::webtransport::{Datagrams, Session as Inner, SessionClosed, Upgrade, WebTransportOptions};
+use lorraine::webtransport::{Datagrams, Session as Inner, SessionClosed, SessionStats, Upgrade, WebTransportOptions};
 use lorraine::{Request, RequestExt, Response, spawn_local};
 
 use super::events::Record;
@@ -86,6 +88,20 @@ impl Session {
         self.inner.close(0, "");
     }
 
+    /// The session's numbers. `None`: they are another thread's to tell, and this one `may_wait` not.
+    pub(crate) fn stats(&self, may_wait: bool) -> Option<SessionStats> {
+        let mut stats = pin!(self.inner.stats());
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            match stats.as_mut().poll(&mut cx) {
+                Poll::Ready(stats) => return Some(stats),
+                Poll::Pending if may_wait => thread::park(),
+                Poll::Pending => return None,
+            }
+        }
+    }
+
     fn poll_opening(&self, cx: &Context<'_>, both_ways: bool) -> Poll<Option<Arc<Stream>>> {
         let mut opening = self.lock();
         if opening.closed {
@@ -123,6 +139,15 @@ impl Session {
 
     fn record(&self, kind: u32) -> Record {
         Record { kind, handle: self.handle.to_bits(), route: self.route, ..Record::default() }
+    }
+}
+
+/// Goes on with a thread that waits.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -217,6 +242,7 @@ fn begin(inner: &Inner, handle: Handle, route: u32, has_streams: bool) -> Arc<Se
 
 async fn serve(host: Arc<Host>, session: Arc<Session>) {
     host.tell(&session.record(kind::SESSION_OPEN), session.inner.protocol().unwrap_or_default().as_bytes());
+    let mut ending = Ending { host: &host, session: &session, closed: None };
     spawn_local(receive_datagrams(Arc::clone(&host), Arc::clone(&session)));
     spawn_local(watch_draining(Arc::clone(&host), Arc::clone(&session)));
     if session.has_streams {
@@ -225,23 +251,30 @@ async fn serve(host: Arc<Host>, session: Arc<Session>) {
         spawn_local(open_streams(Arc::clone(&host), Arc::clone(&session), true));
         spawn_local(open_streams(Arc::clone(&host), Arc::clone(&session), false));
     }
-    let closed = session.inner.closed().await;
-    for stream in session.stop_opening() {
-        give_up(&host, &stream);
+    ending.closed = Some(session.inner.closed().await);
+}
+
+/// Tells the host of the end of a session, also where the task that waits for it is dropped with its worker.
+struct Ending<'a> {
+    host: &'a Host,
+    session: &'a Session,
+    closed: Option<SessionClosed>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        for stream in self.session.stop_opening() {
+            give_up(self.host, &stream);
+        }
+        let (code, flags, reason) = match self.closed.take() {
+            Some(SessionClosed::ByUs { code, reason }) => (code, flags::BY_US, reason),
+            Some(SessionClosed::ByPeer { code, reason }) => (code, 0, reason),
+            Some(other) => (0, flags::LOST, other.to_string()),
+            None => (0, flags::LOST, "the server has stopped".to_owned()),
+        };
+        let record = Record { code, flags, ..self.session.record(kind::SESSION_CLOSED) };
+        self.host.tell(&record, reason.as_bytes());
     }
-    let mut flags = 0;
-    if matches!(closed, SessionClosed::ByUs { .. }) {
-        flags |= flags::BY_US;
-    }
-    if !matches!(closed, SessionClosed::ByUs { .. } | SessionClosed::ByPeer { .. }) {
-        flags |= flags::LOST;
-    }
-    let reason = match &closed {
-        SessionClosed::ByPeer { reason, .. } | SessionClosed::ByUs { reason, .. } => reason.clone(),
-        other => other.to_string(),
-    };
-    let record = Record { code: closed.code().unwrap_or(0), flags, ..session.record(kind::SESSION_CLOSED) };
-    host.tell(&record, reason.as_bytes());
 }
 
 fn give_up(host: &Host, stream: &Stream) {
@@ -299,19 +332,33 @@ fn tell_stream(
 /// Opens what the host asks for, one after the other.
 async fn open_streams(host: Arc<Host>, session: Arc<Session>, both_ways: bool) {
     while let Some(stream) = poll_fn(|cx| session.poll_opening(cx, both_ways)).await {
+        let mut waiting = Waiting { host: &host, stream: Some(stream) };
         let opened = if both_ways {
             session.inner.open_bi().await.map(|(send, recv)| (send, Some(recv)))
         } else {
             session.inner.open_uni().await.map(|send| (send, None))
         };
-        match opened {
-            Ok((send, recv)) => {
-                stream.run(&host, Some(send), recv);
-                let parent = stream.session.to_bits();
-                let record = Record { kind: kind::STREAM_OPEN, handle: stream.handle(), parent, ..Record::default() };
-                host.tell(&record, b"");
-            }
-            Err(_) => give_up(&host, &stream),
+        if let Ok((send, recv)) = opened
+            && let Some(stream) = waiting.stream.take()
+        {
+            stream.run(&host, Some(send), recv);
+            let parent = stream.session.to_bits();
+            let record = Record { kind: kind::STREAM_OPEN, handle: stream.handle(), parent, ..Record::default() };
+            host.tell(&record, b"");
+        }
+    }
+}
+
+/// A stream that is given up unless it opens, also where the task that opens it is dropped with its worker.
+struct Waiting<'a> {
+    host: &'a Host,
+    stream: Option<Arc<Stream>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            give_up(self.host, &stream);
         }
     }
 }

@@ -5,12 +5,13 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 
+use lorraine_ffi::abi::body::{lorraine_finish, lorraine_read, lorraine_write, lorraine_write_owned};
 use lorraine_ffi::abi::events::{LorraineEvent, lorraine_doorbell, lorraine_poll};
-use lorraine_ffi::abi::metrics::{LorraineMetrics, lorraine_metrics};
+use lorraine_ffi::abi::metrics::{LorraineMetrics, LorraineSessionStats, lorraine_metrics, lorraine_session_stats};
 use lorraine_ffi::abi::options::LorraineOptions;
 use lorraine_ffi::abi::request::{
-    lorraine_finish, lorraine_read, lorraine_request_header, lorraine_request_headers, lorraine_request_param,
-    lorraine_request_text, lorraine_request_trailers, lorraine_respond, lorraine_write, lorraine_write_owned,
+    lorraine_request_header, lorraine_request_headers, lorraine_request_inform, lorraine_request_param,
+    lorraine_request_text, lorraine_request_trailers, lorraine_respond,
 };
 use lorraine_ffi::abi::server::{
     lorraine_add_certificate, lorraine_certificate_hash, lorraine_new, lorraine_route, lorraine_route_quic,
@@ -155,6 +156,11 @@ pub(crate) fn respond(request: u64, status: u32, headers: &str, body: &[u8], fla
     unsafe { lorraine_respond(request, status, data, length, body.as_ptr(), body.len(), flags) }
 }
 
+pub(crate) fn inform(request: u64, status: u32, headers: &str) -> i32 {
+    // SAFETY: a slice with its length.
+    unsafe { lorraine_request_inform(request, status, headers.as_ptr(), headers.len()) }
+}
+
 /// What was read, or a code; with that of a reset.
 pub(crate) fn read(handle: u64, buffer: &mut [u8]) -> (i64, Option<u32>) {
     let mut code = 0;
@@ -272,6 +278,16 @@ pub(crate) fn metrics(server: u64) -> LorraineMetrics {
     let code = unsafe { lorraine_metrics(server, &mut metrics) };
     assert_eq!(code, 0, "{}", last_error());
     metrics
+}
+
+pub(crate) fn session_stats(session: u64) -> Result<LorraineSessionStats, i32> {
+    let size = size_of::<LorraineSessionStats>() as u64;
+    let mut stats = LorraineSessionStats { size, ..LorraineSessionStats::default() };
+    // SAFETY: a struct of the size that it says.
+    match unsafe { lorraine_session_stats(session, &mut stats) } {
+        0 => Ok(stats),
+        code => Err(code),
+    }
 }
 
 /// A command with what follows it, as bytes.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lorraine_ffi::abi::body::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::events::{
     LORRAINE_EVENT_ENDED, LORRAINE_EVENT_READABLE, LORRAINE_EVENT_STREAM_STOPPED, LORRAINE_EVENT_WRITABLE,
 };
 use lorraine_ffi::abi::lorraine_release;
-use lorraine_ffi::abi::request::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::{LORRAINE_AGAIN, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STOPPED};
 
 use crate::calls::{self, Event};

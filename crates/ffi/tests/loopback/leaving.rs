@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame};
+use lorraine_ffi::abi::body::lorraine_stop_sending;
 use lorraine_ffi::abi::events::{LORRAINE_EVENT_ENDED, LORRAINE_EVENT_READABLE, LORRAINE_EVENT_REQUEST};
 use lorraine_ffi::abi::lorraine_release;
-use lorraine_ffi::abi::request::{LORRAINE_RESPOND_RELEASE, LORRAINE_RESPOND_STREAM, lorraine_stop_sending};
+use lorraine_ffi::abi::request::{LORRAINE_RESPOND_RELEASE, LORRAINE_RESPOND_STREAM};
 use lorraine_ffi::abi::server::{lorraine_free, lorraine_stop, lorraine_wait};
 use lorraine_ffi::abi::{
     LORRAINE_AGAIN, LORRAINE_ERROR_CLOSED, LORRAINE_ERROR_HANDLE, LORRAINE_ERROR_RESET, LORRAINE_ERROR_STATE,
@@ -82,6 +83,20 @@ fn client_that_leaves_before_the_answer_is_told_once() {
 }
 
 #[test]
+fn client_that_gives_up_an_upload_that_nobody_reads_is_told_once() {
+    in_both_modes(|mode| {
+        let site = silent(mode);
+        site.browse(async |visit| {
+            let upload = request(Method::POST, "/", Endless::default());
+            give_up_when(&visit, upload, || site.count(LORRAINE_EVENT_REQUEST) == 1).await;
+            until("the end", || site.count(LORRAINE_EVENT_ENDED) == 1).await;
+            let handle = site.events()[0].handle;
+            assert_eq!(lorraine_release(handle), 0);
+        });
+    });
+}
+
+#[test]
 fn connection_that_is_closed_ends_every_request_once() {
     in_both_modes(|mode| {
         let site = silent(mode);
@@ -129,6 +144,7 @@ fn upload_that_breaks_off_is_told_to_its_reader() {
             let upload = request(Method::POST, "/", Endless::default());
             give_up_when(&visit, upload, || read.load(Ordering::SeqCst) == 1).await;
             until("the reset", || read.load(Ordering::SeqCst) == -1).await;
+            until("the end", || site.count(LORRAINE_EVENT_ENDED) == 1).await;
         });
     });
 }

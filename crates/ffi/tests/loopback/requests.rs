@@ -7,13 +7,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use lorraine::EngineConfig;
+use lorraine_ffi::abi::body::lorraine_reset;
 use lorraine_ffi::abi::events::{
     LORRAINE_EVENT_ENDED, LORRAINE_EVENT_REQUEST, LORRAINE_EVENT_WRITABLE, LORRAINE_FLAG_HAS_BODY,
 };
 use lorraine_ffi::abi::lorraine_release;
 use lorraine_ffi::abi::request::{
     LORRAINE_RESPOND_RELEASE, LORRAINE_RESPOND_STREAM, LORRAINE_TEXT_AUTHORITY, LORRAINE_TEXT_METHOD,
-    LORRAINE_TEXT_PATH, LORRAINE_TEXT_PEER, LORRAINE_TEXT_PROTOCOL, LORRAINE_TEXT_SCHEME, lorraine_reset,
+    LORRAINE_TEXT_PATH, LORRAINE_TEXT_PEER, LORRAINE_TEXT_PROTOCOL, LORRAINE_TEXT_SCHEME,
 };
 use lorraine_ffi::abi::submit::{LORRAINE_COMMAND_RELEASE, LORRAINE_COMMAND_RESPOND};
 use lorraine_ffi::abi::{LORRAINE_ERROR_ARGUMENT, LORRAINE_ERROR_HANDLE, LORRAINE_ERROR_STATE};
@@ -372,5 +373,36 @@ fn owned_buffers_that_are_sent_are_freed_once() {
         });
         drop(site.stop(0));
         assert_eq!(freed.load(Ordering::SeqCst), 3);
+    });
+}
+
+#[test]
+fn interim_responses_come_before_the_answer() {
+    in_both_modes(|mode| {
+        let declare = |server| assert_eq!(calls::route(server, None, Some("/"), 1), 0);
+        let site = Site::start(mode, declare, |event| {
+            if event.kind != LORRAINE_EVENT_REQUEST {
+                return;
+            }
+            let handle = event.handle;
+            assert_eq!(calls::inform(handle, 103, "link: </style.css>; rel=preload\n"), 0);
+            assert_eq!(calls::inform(handle, 102, ""), 0);
+            for (status, headers) in [(101, ""), (200, ""), (99, ""), (103, "no colon"), (103, "connection: close")] {
+                assert_eq!(calls::inform(handle, status, headers), LORRAINE_ERROR_ARGUMENT, "{status} {headers}");
+            }
+            assert_eq!(calls::respond(handle, 200, "", b"text", 0), 0);
+            assert_eq!(calls::inform(handle, 103, ""), LORRAINE_ERROR_STATE);
+            assert_eq!(lorraine_release(handle), 0);
+        });
+        site.browse(async |visit| {
+            for body in [String::new(), "a body that nobody reads".into()] {
+                let response = visit.connection.send(request(Method::POST, "/", body)).await.unwrap();
+                let interim = response.extensions().get::<lorraine::client::Interim>().unwrap().0.clone();
+                let statuses: Vec<_> = interim.iter().map(|parts| parts.status.as_u16()).collect();
+                assert_eq!(statuses, [103, 102]);
+                assert_eq!(interim[0].headers["link"], "</style.css>; rel=preload");
+                assert_eq!(whole(response).await.text(), "text");
+            }
+        });
     });
 }

@@ -14,6 +14,7 @@ use lorraine_ffi::abi::events::{
 use lorraine_ffi::abi::request::{
     LORRAINE_RESPOND_RELEASE, LORRAINE_RESPOND_STREAM, LORRAINE_TEXT_PATH, LORRAINE_TEXT_PEER,
 };
+use lorraine_ffi::abi::server::{lorraine_stop, lorraine_wait};
 use lorraine_ffi::abi::session::{lorraine_datagram_max, lorraine_id, lorraine_session_drain};
 use lorraine_ffi::abi::{
     LORRAINE_ERROR_ARGUMENT, LORRAINE_ERROR_CLOSED, LORRAINE_ERROR_HANDLE, LORRAINE_ERROR_STATE,
@@ -119,6 +120,7 @@ fn codes_and_reasons_of_closes_pass_both_ways() {
             assert_eq!(calls::send_datagram(event.handle, b"x"), LORRAINE_ERROR_CLOSED);
             assert_eq!(calls::open_stream(event.handle, true), Err(LORRAINE_ERROR_CLOSED));
             assert_eq!(calls::close(event.handle, 0, ""), 0);
+            assert_eq!(calls::session_stats(event.handle).unwrap().bytes_sent, 0);
             assert_eq!(lorraine_release(event.handle), 0);
         }
         assert_eq!(calls::metrics(site.server).handles, 0);
@@ -169,6 +171,7 @@ fn datagrams_pass_both_ways() {
         let site = accepting(mode, |event| {
             if event.kind == LORRAINE_EVENT_DATAGRAM {
                 assert_eq!(calls::send_datagram(event.handle, &event.data), 0);
+                assert!(calls::session_stats(event.handle).unwrap().datagrams_received > 0);
             }
         });
         site.browse(async |visit| {
@@ -185,6 +188,9 @@ fn datagrams_pass_both_ways() {
             assert_eq!(calls::send_datagram(handle, &vec![3; longest]), 0);
             assert_eq!(datagrams.recv().await.unwrap(), vec![3; longest]);
             assert_eq!(calls::send_datagram(handle, &vec![3; longest + 1]), LORRAINE_ERROR_TOO_LARGE);
+            let stats = calls::session_stats(handle).unwrap();
+            assert_eq!((stats.datagrams_received, stats.datagrams_sent), (7, 8));
+            assert!(stats.rtt_us > 0);
         });
         let metrics = calls::metrics(site.server);
         assert_eq!((metrics.datagrams_in, metrics.datagrams_out, metrics.datagrams_dropped), (7, 8, 0));
@@ -262,4 +268,26 @@ async fn tokio_timeout<T>(future: impl Future<Output = T>) -> Option<T> {
         futures_util::future::Either::Left((value, _)) => Some(value),
         futures_util::future::Either::Right(_) => None,
     }
+}
+
+#[test]
+fn handles_of_a_server_that_has_stopped_tell_that_it_is_over() {
+    in_both_modes(|mode| {
+        let site = accepting(mode, |_| {});
+        site.browse(async |visit| {
+            let _session = open(&visit, "/wt/a").await;
+            until("the session", || site.count(LORRAINE_EVENT_SESSION_OPEN) == 1).await;
+            assert_eq!(lorraine_stop(site.server, 0), 0);
+            until("the end", || site.count(LORRAINE_EVENT_STOPPED) == 1).await;
+        });
+        assert_eq!(lorraine_wait(site.server), 0);
+        let handle = site.await_events(LORRAINE_EVENT_SESSION_CLOSED, 1)[0].handle;
+        assert_eq!(calls::session_stats(handle).unwrap().datagrams_received, 0);
+        assert_eq!(calls::open_stream(handle, true), Err(LORRAINE_ERROR_CLOSED));
+        assert_eq!(calls::close(handle, 0, ""), 0);
+        assert_eq!(lorraine_session_drain(handle), 0);
+        let sent = calls::send_datagram(handle, b"x");
+        assert_eq!(sent, LORRAINE_ERROR_CLOSED);
+        assert_eq!(lorraine_release(handle), 0);
+    });
 }

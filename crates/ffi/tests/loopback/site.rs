@@ -138,7 +138,8 @@ impl Site {
                         return;
                     }
                     if is_idle && lorraine_arm(server) == 1 {
-                        bell.read(&mut [0; 16]).unwrap();
+                        let rung = bell.read(&mut [0; 16]).unwrap();
+                        assert!(rung > 0, "the bell was closed");
                     }
                 }
             })

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lorraine::webtransport::StreamError;
+use lorraine_ffi::abi::body::{lorraine_reset, lorraine_stop_sending};
 use lorraine_ffi::abi::events::{
     LORRAINE_EVENT_ENDED, LORRAINE_EVENT_READABLE, LORRAINE_EVENT_SESSION_CLOSED, LORRAINE_EVENT_SESSION_OPEN,
     LORRAINE_EVENT_STREAM, LORRAINE_EVENT_STREAM_OPEN, LORRAINE_EVENT_STREAM_RESET, LORRAINE_EVENT_STREAM_STOPPED,
     LORRAINE_FLAG_BIDIRECTIONAL,
 };
-use lorraine_ffi::abi::request::{lorraine_reset, lorraine_stop_sending};
+use lorraine_ffi::abi::server::lorraine_stop;
 use lorraine_ffi::abi::session::{lorraine_id, lorraine_stream_order};
 use lorraine_ffi::abi::{
     LORRAINE_AGAIN, LORRAINE_ERROR_ARGUMENT, LORRAINE_ERROR_CLOSED, LORRAINE_ERROR_HANDLE, LORRAINE_ERROR_LIMIT,
@@ -257,5 +258,28 @@ fn streams_one_way_do_not_wait_for_those_both_ways() {
         assert!(waiting >= 1000, "{waiting}");
         until("the ends", || flow.count(LORRAINE_EVENT_ENDED) == both.len()).await;
         assert!(both.iter().all(|stream| lorraine_release(*stream) == 0));
+    });
+}
+
+#[test]
+fn streams_are_given_back_when_the_server_stops_at_once() {
+    in_both_modes(|mode| {
+        let site = accepting(mode, |_| {});
+        let mut engine = lorraine::EngineConfig::default();
+        engine.limits.bidi_streams = 1;
+        site.browse_with(engine, async |visit| {
+            let _session = open(&visit, "/wt/a").await;
+            until("the session", || site.count(LORRAINE_EVENT_SESSION_OPEN) == 1).await;
+            let handle = site.await_events(LORRAINE_EVENT_SESSION_OPEN, 1)[0].handle;
+            // Open, about to be opened, and behind that.
+            let streams: Vec<u64> = (0..5).map(|_| calls::open_stream(handle, true).unwrap()).collect();
+            until("the first", || site.count(LORRAINE_EVENT_STREAM_OPEN) > 0).await;
+            assert_eq!(lorraine_stop(site.server, 0), 0);
+            until("the ends", || site.count(LORRAINE_EVENT_ENDED) == streams.len()).await;
+            for stream in streams {
+                assert_eq!(calls::write(stream, b"x"), i64::from(LORRAINE_ERROR_CLOSED));
+                assert_eq!(calls::read(stream, &mut [0; 9]).0, i64::from(LORRAINE_ERROR_CLOSED));
+            }
+        });
     });
 }

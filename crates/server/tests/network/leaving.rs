@@ -104,6 +104,29 @@ fn handler_is_dropped_when_its_request_is_given_up() {
 }
 
 #[test]
+fn handler_that_reads_no_upload_is_dropped_when_its_request_is_given_up() {
+    on_every_event_loop(|event_loop| {
+        let alive = Alive::default();
+        let held = alive.clone();
+        let routes = Router::new().post("/", move |request: Request| {
+            let alive = alive.clone();
+            async move {
+                forever().await;
+                drop((request, alive));
+            }
+        });
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit: Visit| {
+            let upload = Box::pin(visit.connection.send(request(Method::POST, "/", Endless::default())));
+            let begun = Box::pin(until("the handler", || held.count() == 3));
+            // Its reset and its stop leave in one packet.
+            drop(futures_util::future::select(upload, begun).await);
+            until("the end of the handler", || held.count() == 2).await;
+        });
+    });
+}
+
+#[test]
 fn handlers_are_dropped_when_their_connection_closes() {
     on_every_event_loop(|event_loop| {
         let alive = Alive::default();

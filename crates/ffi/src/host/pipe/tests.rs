@@ -104,3 +104,43 @@ fn owned_bytes_are_taken_whole_or_not_at_all() {
     assert_eq!(pipe.write_owned(Bytes::from("longer than four")), Ok(()));
     assert_eq!(pipe.write_owned(Bytes::from("x")), Err(Write::Taken(0)));
 }
+
+#[test]
+fn nothing_is_read_from_an_abandoned_pipe() {
+    let pipe = Inbound::new(100);
+    read(&pipe, 1);
+    let _ = fill(&pipe, &mut [Step::Data(Bytes::from("data"))].into());
+    pipe.abandon(0);
+    assert_eq!(read(&pipe, 9), (Read::Abandoned, vec![]));
+}
+
+#[test]
+fn pipe_whose_task_is_gone_is_closed_and_tells_a_host_that_waits() {
+    let pipe = Inbound::new(100);
+    assert!(!pipe.close(), "nobody waits");
+    assert_eq!(read(&pipe, 9).0, Read::Closed);
+    let pipe = Inbound::new(100);
+    read(&pipe, 9);
+    assert!(pipe.close() && !pipe.close());
+    // What was whole stays so.
+    let pipe = Inbound::ended();
+    pipe.close();
+    assert_eq!(read(&pipe, 9).0, Read::End);
+}
+
+#[test]
+fn letting_go_resets_what_is_not_finished() {
+    let pipe = Outbound::new(10);
+    pipe.write(b"data");
+    pipe.let_go();
+    assert!(matches!(next(&pipe).0, Poll::Ready(Next::Reset(0))));
+    let pipe = Outbound::new(10);
+    pipe.write(b"data");
+    pipe.finish(None);
+    pipe.let_go();
+    assert!(matches!(next(&pipe).0, Poll::Ready(Next::Data(_))));
+    assert!(matches!(next(&pipe).0, Poll::Ready(Next::Finish(None))));
+    // Ended by the host, whatever becomes of it.
+    pipe.close(Some(7));
+    assert_eq!(pipe.write(b"x"), Write::Finished);
+}
