@@ -41,6 +41,8 @@ async function reset(session: WebTransportSession): Promise<void> {
   await Bun.sleep(RESET_DELAY_MS);
   stream.reset(code);
   const { value } = await incoming.read();
+  // Chromium does not tell the code of a stop that comes while it still writes.
+  await Bun.sleep(RESET_DELAY_MS);
   value?.readable.stopSending(code);
   await session.closed;
 }

@@ -51,7 +51,6 @@ async function meet(script: string, webtransport: WebTransportOptions = {}) {
   return { server, page, session: await opened.promise };
 }
 
-const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
 const readText = (stream: ReadableStream<Uint8Array>) => new Response(stream as never).text();
 
 describe("streams", () => {
