@@ -8,7 +8,8 @@ import { type Answer, encodeOptions, type MaybePromise, type PEM, type ServeOpti
 import { type H3Request, makeRequest, peerOf } from "./request";
 import { send } from "./respond";
 import { FALLBACK, RouteTable } from "./routes";
-import { SessionTable, type WebTransportSession } from "./session";
+import type { WebTransportSession } from "./session";
+import { SessionTable } from "./sessions";
 
 const MAX_BODY = 128 * 1024 * 1024;
 /** How long a stop waits for what is under way, unless it is told otherwise. */
