@@ -11,7 +11,7 @@ import {
   EVENT_SESSION_DRAINING, EVENT_SESSION_OPEN, EVENT_SIZE, EVENT_STOPPED, EVENT_STREAM, EVENT_STREAM_OPEN,
   EVENT_STREAM_RESET, EVENT_STREAM_STOPPED, EVENT_WRITABLE, EVENT_REQUEST, EVENT_SESSION_REQUEST,
 } from "./events";
-import { address, check, ERROR_TOO_LARGE, native } from "./native";
+import { address, check, ERROR_ARGUMENT, ERROR_TOO_LARGE, lastError, native } from "./native";
 
 /** How a server's events reach JavaScript. */
 export type Doorbell = "socket" | "callback" | "poll";
@@ -127,6 +127,8 @@ export class Bridge {
       // A callback does not keep the process alive; this does.
       this.#timer = setInterval(() => {}, 0x7fff_ffff);
       setImmediate(wake);
+    } else if (doorbell !== "poll") {
+      throw new RangeError(`lorraine: doorbell must be socket, callback or poll, not ${doorbell}`);
     }
   }
 
@@ -198,7 +200,8 @@ export class Bridge {
           handle, words[base + 6]!, code, flags, this.#events.latin1Slice(begin, end),
         );
       case EVENT_DATAGRAM:
-        return this.live.get(handle)?.onDatagram?.(this.#events.subarray(begin, end));
+        // No Buffer: its `slice` copies nothing, and who keeps a datagram must copy it.
+        return this.live.get(handle)?.onDatagram?.(new Uint8Array(this.#events.buffer, begin, end - begin));
       case EVENT_READABLE:
         return this.live.get(handle)?.onReadable?.();
       case EVENT_WRITABLE:
@@ -304,10 +307,16 @@ export class Bridge {
   #respondAlone(handle: number, status: number, headers: string, body: string | Uint8Array | null, flags: number): void {
     const lines = Buffer.from(headers, "latin1");
     const bytes = body === null ? Buffer.alloc(0) : typeof body === "string" ? Buffer.from(body) : body;
-    native.lorraine_respond(
+    const failed = native.lorraine_respond(
       handle, status, address(lines.length > 0 ? lines : null), lines.length,
       address(bytes.length > 0 ? bytes : null), bytes.length, flags,
     );
+    // What the client's going away made stale is no failure.
+    if (failed !== ERROR_ARGUMENT) return;
+    const error = new Error(`lorraine: an answer cannot be sent: ${lastError()}`);
+    // Without an answer, it is answered with 500.
+    native.lorraine_release(handle);
+    this.#listener.onError(error);
   }
 
   #guarded(f: () => void): void {

@@ -1,7 +1,7 @@
 /** One request while JavaScript works on it: reading its body, writing its response, hearing that its client is gone. */
 import type { Bridge, Live } from "./bridge";
 import { RESPOND_RELEASE, RESPOND_STREAM } from "./events";
-import { address, AGAIN, ERROR_RESET, native } from "./native";
+import { address, AGAIN, ERROR_ARGUMENT, ERROR_RESET, lastError, native } from "./native";
 
 /** Most bytes read in one piece. */
 const PIECE = 64 * 1024;
@@ -135,15 +135,17 @@ export class Exchange implements Live {
     return new Uint8Array(Bun.concatArrayBuffers(pieces) as ArrayBuffer);
   }
 
-  /** The body as a stream, which reads as it is read. */
-  stream(): ReadableStream<Uint8Array> {
+  /** The body as a stream, which reads as it is read; `onUse` is told when that begins. */
+  stream(onUse: () => void): ReadableStream<Uint8Array> {
     return new ReadableStream<Uint8Array>({
       pull: async controller => {
+        onUse();
         const piece = await this.next();
         if (piece === null) controller.close();
         else controller.enqueue(piece);
       },
       cancel: () => {
+        onUse();
         if (!this.#done) native.lorraine_stop_sending(this.handle, 0);
       },
     }, { highWaterMark: 0 });
@@ -171,9 +173,11 @@ export class Exchange implements Live {
       this.handle, status, address(lines.length > 0 ? lines : null), lines.length, null, 0, RESPOND_STREAM,
     );
     if (begun < 0) {
-      await source.cancel(new ConnectionGoneError());
+      const error = this.#failure(begun, "an answer cannot be sent");
+      // Without an answer, it is answered with 500.
       this.#release();
-      return;
+      await source.cancel(error).catch(() => {});
+      throw error;
     }
     this.#cancel = reason => void source.cancel(reason).catch(() => {});
     try {
@@ -188,8 +192,15 @@ export class Exchange implements Live {
     }
     if (this.#done) return;
     native.lorraine_finish(this.handle, null, 0);
-    // Not released: the end of an upload that is still read, and of the response, are the worker's to see.
-    this.#releaseWhenSent();
+    this.#release();
+    // Who still reads the body hears that it is over.
+    this.onReadable();
+  }
+
+  /** What a call failed of: the client is gone, or what was passed cannot be sent. */
+  #failure(result: number, what: string): Error {
+    if (result === ERROR_ARGUMENT) return new Error(`lorraine: ${what}: ${lastError()}`);
+    return new ConnectionGoneError();
   }
 
   async #write(piece: Uint8Array): Promise<void> {
@@ -197,17 +208,11 @@ export class Exchange implements Live {
     while (rest.length > 0) {
       if (this.#done) throw new ConnectionGoneError();
       const taken = native.lorraine_write(this.handle, rest, rest.length);
-      if (taken < 0) throw new ConnectionGoneError();
+      if (taken < 0) throw this.#failure(taken, "a body cannot be sent");
       if (taken === rest.length) return;
       rest = rest.subarray(taken);
       await new Promise<void>(resolve => { this.#writable = resolve; });
     }
-  }
-
-  #releaseWhenSent(): void {
-    native.lorraine_release(this.handle);
-    this.#finish();
-    this.onReadable();
   }
 
   #release(): void {

@@ -74,7 +74,7 @@ export interface ServeOptions<D = undefined, R extends string = string> {
   limits?: Limits;
   /** How events reach JavaScript. "socket", unless set. With "poll", call `server.poll()`. */
   doorbell?: Doorbell;
-  /** Names the server for `--hot`: a second `serve` with this name reloads the first. The port, unless set. */
+  /** A second `serve` with the name of a running server reloads that. Under `--hot` the port, unless set. */
   id?: string;
 }
 
@@ -111,7 +111,7 @@ export function encodeOptions(options: ServeOptions<never, never>): { struct: Ui
   }
   u32(0, OPTIONS_SIZE, "size");
   u32(4, options.port ?? 443, "port");
-  text(8, options.hostname);
+  text(8, options.hostname === "localhost" ? "127.0.0.1" : options.hostname);
   text(16, transport.eventLoop);
   u32(24, options.workers, "workers");
   u32(28, flags, "flags");

@@ -72,7 +72,10 @@ class LazyRequest {
       const colon = line.indexOf(":");
       pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
     }
-    return (this.#headers = new Headers(pairs));
+    const headers = new Headers(pairs);
+    // HTTP/3 has `:authority` in its place; programs look for `host`.
+    if (!headers.has("host")) headers.set("host", this.#line(2));
+    return (this.#headers = headers);
   }
 
   get earlyData(): boolean {
@@ -90,16 +93,21 @@ class LazyRequest {
   get body(): ReadableStream<Uint8Array> | null {
     if (!this.hasBody || this.#exchange === null) return null;
     if (this.#real !== null) return this.#real.body as ReadableStream<Uint8Array> | null;
-    return (this.#stream ??= this.#exchange.stream());
+    if (this.#stream === null) {
+      this.#stream = this.#exchange.stream(() => { this.#used = true; });
+      // Read by `bytes` and its like: nobody is to take it for a body.
+      if (this.#used) this.#stream.getReader();
+    }
+    return this.#stream;
   }
 
   get bodyUsed(): boolean {
-    return this.#used || (this.#real?.bodyUsed ?? false) || (this.#stream?.locked ?? false);
+    return this.#used || (this.#real?.bodyUsed ?? false);
   }
 
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#real !== null || this.#stream !== null) return this.#native().bytes() as Promise<Uint8Array<ArrayBuffer>>;
-    if (this.#used) throw new TypeError("Body already used");
+    if (this.#real !== null) return this.#real.bytes() as Promise<Uint8Array<ArrayBuffer>>;
+    if (this.#used || this.#stream?.locked) throw new TypeError("Body already used");
     if (!this.hasBody || this.#exchange === null) return new Uint8Array(0);
     this.#used = true;
     return this.#exchange.all();
@@ -134,6 +142,7 @@ class LazyRequest {
   /** A request of Bun's own, which takes the body over. */
   #native(): Request {
     if (this.#real !== null) return this.#real;
+    if (this.#used) throw new TypeError("Body already used");
     const body = this.body;
     const init = { method: this.method, headers: this.headers, signal: this.signal };
     this.#real = new Request(this.url, body === null ? init : ({ ...init, body, duplex: "half" } as RequestInit));

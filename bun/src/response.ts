@@ -15,7 +15,8 @@ class RememberingResponse extends Base {
   constructor(body?: Body, init?: Init) {
     super(body, init);
     if (typeof body === "string") this.#held = body;
-    else if (body instanceof Uint8Array) this.#held = body.slice();
+    // Not `slice`, which copies nothing where it is a Buffer.
+    else if (body instanceof Uint8Array) this.#held = new Uint8Array(body);
   }
 
   static override json(body?: unknown, init?: Init): globalThis.Response {

@@ -30,40 +30,82 @@ export const FALLBACK = 0;
 export const SESSIONS = 1;
 const FIRST = 2;
 
+/** How many sets of routes before the current one still answer: requests may be on their way to them. */
+const GENERATIONS = 8;
+
 /** The handlers by number. */
 export class RouteTable {
-  readonly handlers: AnyHandler[] = [];
+  readonly #fetch: AnyHandler;
+  readonly #handlers: AnyHandler[] = [];
+  readonly #first: number;
+  #before: RouteTable | null;
 
-  constructor(fetch: AnyHandler | undefined) {
-    this.handlers[FALLBACK] = fetch ?? (() => new Response(null, { status: 404 }));
-    this.handlers[SESSIONS] = () => new Response(null, { status: 501 });
+  /** `before`: the table in whose place this one comes. Its numbers are not used again. */
+  constructor(fetch: AnyHandler | undefined, before: RouteTable | null) {
+    this.#fetch = fetch ?? (() => new Response(null, { status: 404 }));
+    this.#before = before;
+    this.#first = before === null ? FIRST : before.#first + before.#handlers.length;
+    let table: RouteTable | null = this;
+    for (let n = 0; n < GENERATIONS && table !== null; n++) table = table.#before;
+    if (table !== null) table.#before = null;
+  }
+
+  /** Whose route a request took when it came, even if the routes were exchanged since. */
+  handler(route: number): AnyHandler {
+    if (route < FIRST) return this.#fetch;
+    let table: RouteTable | null = this;
+    while (table !== null && route < table.#first) table = table.#before;
+    return (table === null ? undefined : table.#handlers[route - table.#first]) ?? this.#fetch;
   }
 
   /** Declares every route to the native router. */
   declare(server: number, routes: Record<string, unknown>, takesSessions: boolean): void {
-    let next = FIRST;
+    try {
+      this.#declare(server, routes, takesSessions);
+    } catch (error) {
+      // What was declared before the mistake is forgotten with a set of routes that is refused.
+      const nowhere = cstring("nowhere")!;
+      native.lorraine_route(server, null, address(nowhere), FALLBACK);
+      native.lorraine_reload_routes(server);
+      throw error;
+    }
+  }
+
+  #declare(server: number, routes: Record<string, unknown>, takesSessions: boolean): void {
+    for (const [path, value] of Object.entries(routes)) {
+      const isOne = typeof value === "function" || value instanceof Response || typeof value !== "object" || value === null;
+      for (const one of isOne ? [value] : Object.values(value)) if (isOne || one !== undefined) checkHandler(path, one);
+    }
+    // `upgrade` decides on every path, also where there are routes. These go first: the end of a wildcard, as "/" is of
+    // "/*", is given to the first route only.
+    if (takesSessions) {
+      for (const path of new Set(["/*", ...Object.keys(routes)])) {
+        const pattern = cstring(path)!;
+        check(native.lorraine_route_session(server, address(pattern), null, SESSIONS), `sessions at ${path}`);
+      }
+    }
     const declare = (method: string | null, path: string, value: unknown) => {
       if (value instanceof Response && declareStatic(server, method, path, value)) return;
-      const handler = value instanceof Response ? () => value.clone() : value;
-      if (typeof handler !== "function") {
-        throw new TypeError(`lorraine: the route ${path} must be a Response, a function, or an object of these by method`);
-      }
-      this.handlers[next] = handler as AnyHandler;
+      const number = this.#first + this.#handlers.length;
+      this.#handlers.push((value instanceof Response ? () => value.clone() : value) as AnyHandler);
       const [name, pattern] = [cstring(method), cstring(path)];
-      check(native.lorraine_route(server, address(name), address(pattern), next), `route ${path}`);
-      next++;
+      check(native.lorraine_route(server, address(name), address(pattern), number), `route ${path}`);
     };
     for (const [path, value] of Object.entries(routes)) {
       if (typeof value === "function" || value instanceof Response) declare(null, path, value);
-      else if (value === null || typeof value !== "object") declare(null, path, value);
-      else for (const [method, own] of Object.entries(value)) declare(method, path, own);
+      else for (const [method, own] of Object.entries(value as object)) {
+        if (own !== undefined) declare(method, path, own);
+      }
     }
     check(native.lorraine_route(server, null, null, FALLBACK), "fallback");
-    if (takesSessions) {
-      const all = cstring("/*")!;
-      check(native.lorraine_route_session(server, address(all), null, SESSIONS), "sessions");
-    }
+    // With sessions everywhere no path is without a route, so that this is for what has none of its own.
+    if (takesSessions && !("/*" in routes)) declare(null, "/*", this.#fetch);
   }
+}
+
+function checkHandler(path: string, value: unknown): void {
+  if (typeof value === "function" || value instanceof Response) return;
+  throw new TypeError(`lorraine: the route ${path} must be a Response, a function, or an object of these by method`);
 }
 
 /** Hands a fixed response to the native side; `false`: its body is not at hand, such as a file's. */

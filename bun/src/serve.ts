@@ -7,8 +7,9 @@ import { address, check, native } from "./native";
 import { type Answer, encodeOptions, type MaybePromise, type PEM, type ServeOptions, type TLSOptions } from "./options";
 import { type H3Request, makeRequest, peerOf } from "./request";
 import { send } from "./respond";
-import { RouteTable } from "./routes";
-import { SessionTable, type WebTransportSession } from "./session";
+import { FALLBACK, RouteTable } from "./routes";
+import type { WebTransportSession } from "./session";
+import { SessionTable } from "./sessions";
 
 const MAX_BODY = 128 * 1024 * 1024;
 /** How long a stop waits for what is under way, unless it is told otherwise. */
@@ -39,13 +40,17 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     check(native.lorraine_new(struct, bits), "the server cannot be made");
     void held;
     this.#handle = Number(bits[0]);
+    let bridge: Bridge | undefined;
     try {
       this.#giveCertificates(options.tls);
-      this.#table = this.#declare(options);
-      this.#bridge = new Bridge(this.#handle, this, options.doorbell ?? "socket");
-      this.#sessions = new SessionTable(this.#bridge, this, options.webtransport);
+      this.#table = this.#declare(options, null);
+      bridge = new Bridge(this.#handle, this, options.doorbell ?? "socket");
+      this.#bridge = bridge;
+      this.#sessions = new SessionTable(bridge, this, options.webtransport);
       check(native.lorraine_start(this.#handle), "the server cannot start");
     } catch (error) {
+      // It would keep the process alive.
+      bridge?.close();
       native.lorraine_free(this.#handle);
       throw error;
     }
@@ -81,6 +86,8 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
    * the stop waits for.
    */
   stop(closeActive: boolean | { timeout?: number } = false): Promise<void> {
+    // What is called the same from now on is another server.
+    if (named.get(this.id) === (this as unknown)) named.delete(this.id);
     if (!this.#isStopped) {
       const grace = typeof closeActive === "object" ? (closeActive.timeout ?? GRACE_MS) : closeActive ? 0 : GRACE_MS;
       native.lorraine_stop(this.#handle, Math.max(0, Math.min(grace, 0xffff_ffff)));
@@ -90,8 +97,9 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
 
   /** Puts other routes, handlers and certificates into force, for new requests and connections. */
   reload(options: Partial<ServeOptions<D, string>>): this {
+    this.#mustRun();
     const next = { ...this.#options, ...options };
-    const table = this.#declare(next);
+    const table = this.#declare(next, this.#table);
     check(native.lorraine_reload_routes(this.#handle), "the routes cannot be exchanged");
     this.#table = table;
     this.#options = next;
@@ -116,11 +124,12 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
   /** Asks `fetch` without a socket, for tests: routes are the native router's, and not asked. */
   fetch(request: Request | string): MaybePromise<Answer | undefined> {
     const own = typeof request === "string" ? new Request(new URL(request, this.url).href) : request;
-    return this.#table.handlers[0]!(own as H3Request, this as never);
+    return this.#table.handler(FALLBACK)(own as H3Request, this as never);
   }
 
   /** The numbers of the server, in one call. */
   metrics(): Metrics {
+    this.#mustRun();
     return readMetrics(this.#handle, this.#bridge.counters);
   }
 
@@ -131,6 +140,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
 
   /** The hash of the certificate, for `serverCertificateHashes` of a browser's `WebTransport`. */
   certificateHash(): { algorithm: "sha-256"; value: Uint8Array } {
+    this.#mustRun();
     const value = new Uint8Array(32);
     check(native.lorraine_certificate_hash(this.#handle, value), "there is no certificate");
     return { algorithm: "sha-256", value };
@@ -175,7 +185,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     const request = makeRequest(text, counts, flags, exchange);
     let answer: MaybePromise<Answer | undefined>;
     try {
-      const handler = this.#table.handlers[route] ?? this.#table.handlers[0]!;
+      const handler = this.#table.handler(route);
       answer = handler.call(this, request, this as never);
       if (!(answer instanceof Promise)) {
         const sent = send(exchange, answer ?? new Response(null, { status: 404 }));
@@ -200,6 +210,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
   onStopped(error: string | null): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    if (named.get(this.id) === (this as unknown)) named.delete(this.id);
     running.delete(this as unknown as Server<never>);
     // Frees what is left only after everyone who still holds something has heard of the end.
     this.#bridge.close();
@@ -214,6 +225,10 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
   }
 
   // --- Within ------------------------------------------------------------------------------------------------------
+
+  #mustRun(): void {
+    if (this.#isStopped) throw new Error("lorraine: the server has stopped");
+  }
 
   /** A handler threw: asks `error`, and answers 500 where that has nothing to say. */
   #onFailed(exchange: Exchange, error: unknown): void {
@@ -239,8 +254,8 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     if (!(error instanceof ConnectionGoneError)) this.onError(error);
   }
 
-  #declare(options: ServeOptions<D, string>): RouteTable {
-    const table = new RouteTable(options.fetch as never);
+  #declare(options: ServeOptions<D, string>, before: RouteTable | null): RouteTable {
+    const table = new RouteTable(options.fetch as never, before);
     table.declare(this.#handle, (options.routes ?? {}) as Record<string, unknown>, options.webtransport !== undefined);
     return table;
   }
@@ -278,15 +293,19 @@ function bracketed(hostname: string): string {
 const running = new Set<Server<never>>();
 
 process.on("exit", () => {
-  if (running.size > 0) native.lorraine_stop_all(0);
+  // Not those of other threads: a worker that exits leaves the others alone.
+  for (const server of running) void server.stop(true);
 });
+
+/** Whether programs are run again in the same process when their files change. */
+const HOT = process.execArgv.includes("--hot");
 
 /** Servers by name, kept where `--hot` keeps them. */
 const named: Map<string, Server<never>> = ((globalThis as Record<symbol, unknown>)[Symbol.for("lorraine.servers")] ??=
   new Map()) as never;
 
 /**
- * Starts a server, or, under `bun --hot`, gives the one that runs its new routes and handlers.
+ * Starts a server; or gives one of the same `id`, or under `bun --hot` of the same port, its new routes and handlers.
  *
  * ```ts
  * import { serve } from "lorraine";
@@ -297,15 +316,11 @@ const named: Map<string, Server<never>> = ((globalThis as Record<symbol, unknown
  */
 export function serve<D = undefined, R extends string = string>(options: ServeOptions<D, R>): Server<D> {
   const own = options as unknown as ServeOptions<D, string>;
-  const id = options.id ?? String(options.port ?? 443);
-  const before = id === "0" ? undefined : (named.get(id) as Server<D> | undefined);
+  const id = options.id ?? (HOT && options.port !== 0 ? String(options.port ?? 443) : "");
+  const before = id === "" ? undefined : (named.get(id) as Server<D> | undefined);
   if (before !== undefined) return before.reload(own);
   const server = new Server<D>(own, id);
-  if (id !== "0") {
-    named.set(id, server as never);
-    const forget = () => named.delete(id);
-    server.stopped.then(forget, forget);
-  }
+  if (id !== "") named.set(id, server as never);
   return server;
 }
 

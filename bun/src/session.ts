@@ -1,12 +1,12 @@
 /** WebTransport sessions: W3C's names on a server, with callbacks for those who want them. */
-import type { Bridge, Live } from "./bridge";
-import { FLAG_BIDIRECTIONAL, FLAG_LOST, RESPOND_RELEASE } from "./events";
+import type { Live } from "./bridge";
+import { FLAG_BIDIRECTIONAL, FLAG_LOST } from "./events";
 import { toBytes } from "./exchange";
-import { address, AGAIN, cstring, ERROR_LIMIT, native } from "./native";
+import { address, ERROR_LIMIT, native } from "./native";
 import type { MaybePromise } from "./options";
 import { type H3Request, peerOf } from "./request";
-import { headerLines } from "./routes";
 import type { Server } from "./serve";
+import type { SessionTable } from "./sessions";
 import { bidi, type BidiStream, ReceiveStream, SendStream, StreamLive, WebTransportError } from "./streams";
 
 /** Whom sessions are opened for, and what happens in them. The shape of Bun's `websocket`. */
@@ -22,6 +22,7 @@ export interface WebTransportOptions<D = undefined> {
   bidi?(session: WebTransportSession<D>, stream: BidiStream): MaybePromise<void>;
   /** A stream one way that the client opened. Without this, they come from `incomingUnidirectionalStreams`. */
   uni?(session: WebTransportSession<D>, stream: ReceiveStream): MaybePromise<void>;
+  /** The end of a session that was open. */
   close?(session: WebTransportSession<D>, code: number, reason: string): void;
   /** The client asks to begin nothing new. */
   drain?(session: WebTransportSession<D>): void;
@@ -46,8 +47,6 @@ export interface DatagramDuplex {
 }
 
 const HIGH_WATER_MARK = 64;
-/** What a session is closed with whose handler threw: HTTP/3's code for an internal error. */
-const INTERNAL_ERROR = 0x102;
 
 /** A queue behind a `ReadableStream`, which drops nothing. */
 class Incoming<T> {
@@ -93,6 +92,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   #bidi: Incoming<BidiStream> | null = null;
   #uni: Incoming<ReceiveStream> | null = null;
   #protocol = "";
+  #opened = false;
   #over = false;
   #longest = 0;
   #id = -1;
@@ -201,7 +201,8 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     this.#protocol = protocol;
     this.#id = native.lorraine_id(this.#handle);
     this.#ready.resolve();
-    this.#table.run(this, this.#table.options?.open?.(this));
+    this.#opened = true;
+    this.#table.run(this, () => this.#table.options?.open?.(this));
   }
 
   /** @internal */
@@ -223,11 +224,11 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     const options = this.#table.options;
     if (both) {
       const stream = bidi(live);
-      if (options?.bidi) this.#table.run(this, options.bidi(this, stream), live);
+      if (options?.bidi) this.#table.run(this, () => options.bidi!(this, stream), live);
       else this.#incomingBidi().push(stream);
     } else {
       const stream = new ReceiveStream(live);
-      if (options?.uni) this.#table.run(this, options.uni(this, stream), live);
+      if (options?.uni) this.#table.run(this, () => options.uni!(this, stream), live);
       else this.#incomingUni().push(stream);
     }
   }
@@ -235,7 +236,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   /** @internal */
   onDatagram(bytes: Uint8Array): void {
     const handler = this.#table.options?.datagram;
-    if (handler) return handler(this, bytes);
+    if (handler) return this.#table.run(this, () => handler(this, bytes));
     this.#waiting.push(bytes.slice());
     if (this.#waiting.length > this.#highWaterMark) this.#waiting.shift();
     const wanted = this.#wanted;
@@ -262,7 +263,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     native.lorraine_release(this.#handle);
     this.#table.forget(this.#handle, this);
     this.#closed.resolve({ closeCode: code, reason });
-    this.#table.options?.close?.(this, code, reason);
+    if (this.#opened) this.#table.options?.close?.(this, code, reason);
   }
 
   #incomingBidi(): Incoming<BidiStream> {
@@ -327,126 +328,3 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     };
   }
 }
-
-/** The sessions of a server. */
-export class SessionTable<D> {
-  readonly bridge: Bridge;
-  readonly open = new Set<WebTransportSession<D>>();
-  options: WebTransportOptions<D> | undefined;
-  readonly #server: Server<D>;
-  readonly #topics = new Map<string, Set<WebTransportSession<D>>>();
-
-  constructor(bridge: Bridge, server: Server<D>, options: WebTransportOptions<D> | undefined) {
-    this.bridge = bridge;
-    this.#server = server;
-    this.options = options;
-  }
-
-  get size(): number {
-    return this.open.size;
-  }
-
-  /** A client asks for a session. */
-  onRequest(handle: number, request: H3Request): void {
-    if (this.options === undefined) return this.#refuse(handle, 404);
-    if (!this.#accepts(request)) return this.#refuse(handle, 403);
-    const decide = () => this.options?.upgrade?.(request, this.#server);
-    const failed = (error: unknown) => {
-      this.#server.onError(error);
-      this.#refuse(handle, 500);
-    };
-    try {
-      const decided = decide();
-      if (decided instanceof Promise) decided.then(answer => this.#settle(handle, request, answer)).catch(failed);
-      else this.#settle(handle, request, decided);
-    } catch (error) {
-      failed(error);
-    }
-  }
-
-  #settle(handle: number, request: H3Request, decided: unknown): void {
-    if (decided instanceof Response) return this.#refuse(handle, decided.status, headerLines(decided.headers));
-    const more = isUpgrade<D>(decided) ? decided : { data: decided as D };
-    const protocol = more.protocol ?? this.#choose(request);
-    const headers = Buffer.from(more.headers === undefined ? "" : headerLines(new Headers(more.headers)), "latin1");
-    const name = cstring(protocol ?? null);
-    const session = new WebTransportSession<D>(handle, request, more.data, this);
-    this.bridge.live.set(handle, session);
-    this.open.add(session);
-    const lines = address(headers.length > 0 ? headers : null);
-    const accepted = native.lorraine_session_accept(handle, address(name), lines, headers.length);
-    if (accepted < 0 && accepted !== AGAIN) session.onEnded();
-  }
-
-  #refuse(handle: number, status: number, headers = ""): void {
-    this.bridge.respond(handle, status >= 300 ? status : 403, headers, null, RESPOND_RELEASE);
-  }
-
-  /** draft-ietf-webtrans-http3 §3.2: the origin is to be verified where there is one. */
-  #accepts(request: H3Request): boolean {
-    const origin = request.headers.get("origin");
-    const { origins } = this.options!;
-    if (origin === null) return true;
-    if (typeof origins === "function") return origins(origin);
-    if (origins !== undefined) return origins.includes("*") || origins.includes(origin);
-    return origin.toLowerCase() === `https://${new URL(request.url).host.toLowerCase()}`;
-  }
-
-  #choose(request: H3Request): string | undefined {
-    const own = this.options?.protocols;
-    const offered = request.headers.get("wt-available-protocols");
-    if (own === undefined || offered === null) return undefined;
-    const names = [...offered.matchAll(/"((?:[^"\\]|\\.)*)"|([A-Za-z*][^\s,;]*)/g)];
-    return names.map(name => name[1] ?? name[2]!).find(name => own.includes(name));
-  }
-
-  forget(handle: number, session: WebTransportSession<D>): void {
-    this.bridge.live.delete(handle);
-    this.open.delete(session);
-    for (const [topic, sessions] of this.#topics) {
-      if (sessions.delete(session) && sessions.size === 0) this.#topics.delete(topic);
-    }
-  }
-
-  /** A handler that failed ends its stream, or its session. */
-  run(session: WebTransportSession<D>, outcome: MaybePromise<void> | undefined, stream?: StreamLive): void {
-    if (!(outcome instanceof Promise)) return;
-    outcome.catch(error => {
-      // The end of a session or stream is no fault of the handler's.
-      if (error instanceof WebTransportError) return;
-      this.#server.onError(error);
-      if (stream === undefined) session.close({ closeCode: INTERNAL_ERROR, reason: "internal error" });
-      else {
-        stream.reset(INTERNAL_ERROR);
-        stream.stop(INTERNAL_ERROR);
-      }
-    });
-  }
-
-  subscribe(topic: string, session: WebTransportSession<D>): void {
-    const sessions = this.#topics.get(topic) ?? new Set();
-    sessions.add(session);
-    this.#topics.set(topic, sessions);
-  }
-
-  unsubscribe(topic: string, session: WebTransportSession<D>): void {
-    const sessions = this.#topics.get(topic);
-    if (sessions?.delete(session) && sessions.size === 0) this.#topics.delete(topic);
-  }
-
-  isSubscribed(topic: string, session: WebTransportSession<D>): boolean {
-    return this.#topics.get(topic)?.has(session) ?? false;
-  }
-
-  publish(topic: string, datagram: string | Uint8Array | ArrayBuffer): number {
-    let sent = 0;
-    const bytes = toBytes(datagram);
-    for (const session of this.#topics.get(topic) ?? []) if (session.sendDatagram(bytes)) sent++;
-    return sent;
-  }
-}
-
-function isUpgrade<D>(value: unknown): value is { data: D; headers?: ConstructorParameters<typeof Headers>[0]; protocol?: string } {
-  return typeof value === "object" && value !== null && "data" in value && !(value instanceof Response);
-}
-

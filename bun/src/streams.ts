@@ -1,7 +1,7 @@
 /** Streams of sessions, as the W3C has them, with a quicker way to write. */
 import type { Bridge, Live } from "./bridge";
 import { ConnectionGoneError, readPiece, StreamResetError, toBytes } from "./exchange";
-import { ERROR_STOPPED, native } from "./native";
+import { native } from "./native";
 
 /** What a stream or a session failed of. */
 export class WebTransportError extends Error {
@@ -103,7 +103,7 @@ export class StreamLive implements Live {
     if (this.#over || !this.#sends) throw this.#gone();
     const taken = native.lorraine_write(this.handle, bytes, bytes.length);
     if (taken >= 0) return taken;
-    throw taken === ERROR_STOPPED ? this.#gone() : this.#gone();
+    throw this.#gone();
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -205,6 +205,9 @@ export class SendStream extends WritableStream<string | ArrayBuffer | ArrayBuffe
     super({
       start: controller => {
         live.onStop = error => controller.error(error);
+        // `abort` below waits for the write that is under way, which may be for room that never comes.
+        const { signal } = controller as WritableStreamDefaultController & { signal: AbortSignal };
+        signal.addEventListener("abort", () => live.reset(codeOf(signal.reason)));
       },
       write: chunk => live.write(toBytes(chunk)),
       close: () => live.finish(),

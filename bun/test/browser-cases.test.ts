@@ -1,0 +1,42 @@
+/** The cases that browsers run against every server of this repository, against this one. */
+import { afterAll, describe, expect } from "bun:test";
+import { join } from "node:path";
+import { closeBrowser, environment, openPage, testInBrowser } from "./browser";
+import { demoSessions, type End } from "./demo-sessions";
+import { ROOT, until } from "./tools";
+
+const { cases } = (await import(join(ROOT, "interop/browser/wt-cases.js"))) as { cases: Record<string, unknown> };
+const ends: End[] = [];
+const server = demoSessions(ends);
+afterAll(async () => {
+  await closeBrowser();
+  await server.stop(true);
+});
+
+/** Chromium sometimes forgets the code of a stop: the frames on the wire are the same then. */
+const FORGETFUL = new Set(["stop_by_the_client", "stop_by_the_server"]);
+
+/** From pages of other origins. */
+const ORIGINS: Record<string, string> = { allowed_origin: "https://allowed.example" };
+
+describe("in Chromium", () => {
+  for (const name of Object.keys(cases)) {
+    testInBrowser(name, async () => {
+      ends.length = 0;
+      const page = await openPage(ORIGINS[name]);
+      const outcome = await page.evaluate(`(async () => {
+        const { run } = await import("/wt-cases.js");
+        const { expectations } = await import("/expectations.js");
+        return run(${JSON.stringify(name)}, { ...${JSON.stringify(environment(server as never))}, expect: expectations.chromium });
+      })()`) as { verdict: string; detail?: string };
+      expect([outcome.verdict, outcome.detail]).toEqual(["ok", outcome.detail]);
+      if (name === "close_by_the_client") {
+        await until(() => ends.length > 0, "end of the session");
+        expect(ends).toEqual([{ closeCode: 7_777, reason: "enough of it" }]);
+      }
+      await page.close();
+      // What a page leaves behind, the server hears of at once.
+      await until(() => server.pendingSessions === 0, "end of every session");
+    }, { timeout: 40_000, retry: FORGETFUL.has(name) ? 4 : 0 });
+  }
+});
