@@ -15,8 +15,14 @@ if (!existsSync(library)) throw new Error(`${library} is not there: run scripts/
 
 const manifest = JSON.parse(readFileSync(join(own, "package.json"), "utf8"));
 const { version, license } = manifest;
-const libc = process.platform === "linux" ? (existsSync("/lib/ld-musl-x86_64.so.1") ? "musl" : "gnu") : null;
+const libc = process.platform === "linux" ? (isMusl() ? "musl" : "gnu") : null;
 const platform = ["lorraine", process.platform, process.arch, libc].filter(part => part !== null).join("-");
+
+/** As in src/native.ts, which looks for the package. */
+function isMusl(): boolean {
+  const musl = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"].some(path => existsSync(path));
+  return musl && !["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"].some(path => existsSync(path));
+}
 
 /** Platforms that packages are made for, each on a machine of its own. */
 const platforms = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "darwin-arm64", "darwin-x64"];

@@ -140,6 +140,8 @@ export class Bridge {
     this.#socket = null;
     if (this.#timer !== null) clearInterval(this.#timer);
     const callback = this.#callback;
+    // Waits for a native thread that is just ringing.
+    if (callback !== null) native.lorraine_set_doorbell(this.#server, null, null);
     // What was queued before still runs once, and finds this closed.
     if (callback !== null) setImmediate(() => callback.close());
     for (const live of [...this.live.values()]) this.#guarded(() => live.onEnded?.());
@@ -207,9 +209,13 @@ export class Bridge {
       case EVENT_WRITABLE:
         return this.live.get(handle)?.onWritable?.();
       case EVENT_ENDED:
-        return this.live.get(handle)?.onEnded?.();
-      case EVENT_STREAM:
-        return this.live.get(words[base + 4]! + words[base + 5]! * HIGH)?.onStream?.(handle, flags);
+        return this.#last(handle, live => live.onEnded?.());
+      case EVENT_STREAM: {
+        const session = this.live.get(words[base + 4]! + words[base + 5]! * HIGH);
+        // Its session is over here.
+        if (session === undefined) return void native.lorraine_release(handle);
+        return session.onStream?.(handle, flags);
+      }
       case EVENT_STREAM_OPEN:
         return this.live.get(handle)?.onStreamOpen?.();
       case EVENT_STREAM_STOPPED:
@@ -219,7 +225,7 @@ export class Bridge {
       case EVENT_SESSION_OPEN:
         return this.live.get(handle)?.onSessionOpen?.(this.#events.utf8Slice(begin, end));
       case EVENT_SESSION_CLOSED:
-        return this.live.get(handle)?.onSessionClosed?.(code, this.#events.utf8Slice(begin, end), flags);
+        return this.#last(handle, live => live.onSessionClosed?.(code, this.#events.utf8Slice(begin, end), flags));
       case EVENT_SESSION_DRAINING:
         return this.live.get(handle)?.onDraining?.();
       case EVENT_STOPPED: {
@@ -230,6 +236,13 @@ export class Bridge {
         // Of a newer library: nothing that concerns us.
         return;
     }
+  }
+
+  /** What nobody here holds is let go of: nothing more comes of it. */
+  #last(handle: number, tell: (live: Live) => void): void {
+    const live = this.live.get(handle);
+    if (live === undefined) native.lorraine_release(handle);
+    else tell(live);
   }
 
   /** Queues a complete response; headers are latin1 lines. */

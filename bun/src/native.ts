@@ -61,7 +61,7 @@ function candidates(): { path: string; why: string }[] {
   const found: { path: string; why: string }[] = [];
   const own = process.env.LORRAINE_LIB_PATH;
   if (own) return [{ path: own, why: "LORRAINE_LIB_PATH" }];
-  const libc = process.platform === "linux" ? (process.report && isMusl() ? "-musl" : "-gnu") : "";
+  const libc = process.platform === "linux" ? (isMusl() ? "-musl" : "-gnu") : "";
   const platform = `lorraine-${process.platform}-${process.arch}${libc}`;
   try {
     const manifest = createRequire(import.meta.url).resolve(`${platform}/package.json`);
@@ -74,8 +74,10 @@ function candidates(): { path: string; why: string }[] {
   return found;
 }
 
+/** Whether the system's C library is musl: its loader may be there beside glibc's. */
 function isMusl(): boolean {
-  return existsSync("/lib/ld-musl-x86_64.so.1") || existsSync("/lib/ld-musl-aarch64.so.1");
+  const musl = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"].some(path => existsSync(path));
+  return musl && !["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"].some(path => existsSync(path));
 }
 
 function load(): Library {

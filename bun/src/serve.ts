@@ -99,15 +99,17 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
   reload(options: Partial<ServeOptions<D, string>>): this {
     this.#mustRun();
     const next = { ...this.#options, ...options };
+    if (next.webtransport !== undefined && this.#options.webtransport === undefined) {
+      throw new Error("lorraine: a server made without webtransport cannot take it up: clients were told at the start");
+    }
+    // First: nothing has changed yet where a certificate cannot be used.
+    if (options.tls !== undefined) this.#giveCertificates(options.tls);
     const table = this.#declare(next, this.#table);
     check(native.lorraine_reload_routes(this.#handle), "the routes cannot be exchanged");
     this.#table = table;
     this.#options = next;
     this.#sessions.options = next.webtransport;
-    if (options.tls !== undefined) {
-      this.#giveCertificates(options.tls);
-      check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
-    }
+    if (options.tls !== undefined) check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
     return this;
   }
 
@@ -189,7 +191,9 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
       answer = handler.call(this, request, this as never);
       if (!(answer instanceof Promise)) {
         const sent = send(exchange, answer ?? new Response(null, { status: 404 }));
-        if (sent !== undefined) sent.catch(error => this.#onStreamFailed(error));
+        if (sent === undefined) return;
+        exchange.register();
+        sent.catch(error => (exchange.answered ? this.#onStreamFailed(error) : this.#onFailed(exchange, error)));
         return;
       }
     } catch (error) {

@@ -58,8 +58,16 @@ class Incoming<T> {
     this.stream = new ReadableStream<T>({ start: controller => { this.#controller = controller; } });
   }
 
-  push(item: T): void {
-    if (!this.#over) this.#controller.enqueue(item);
+  /** `false`: nobody will take it. */
+  push(item: T): boolean {
+    if (this.#over) return false;
+    try {
+      this.#controller.enqueue(item);
+      return true;
+    } catch {
+      // The reader has gone away.
+      return false;
+    }
   }
 
   close(error: Error | null): void {
@@ -94,6 +102,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   #protocol = "";
   #opened = false;
   #over = false;
+  #closing: { closeCode?: number; reason?: string } | null = null;
   #longest = 0;
   #id = -1;
   #highWaterMark: number;
@@ -182,6 +191,8 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   /** Closes the session; what is still under way is reset. */
   close(info: { closeCode?: number; reason?: string } = {}): void {
     if (this.#over) return;
+    // As soon as it is open.
+    if (!this.#opened) return void (this.#closing ??= info);
     // Datagrams that were sent before go first.
     this.#table.bridge.flush();
     const reason = Buffer.from(info.reason ?? "");
@@ -202,6 +213,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     this.#id = native.lorraine_id(this.#handle);
     this.#ready.resolve();
     this.#opened = true;
+    if (this.#closing !== null) return this.close(this.#closing);
     this.#table.run(this, () => this.#table.options?.open?.(this));
   }
 
@@ -213,7 +225,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   /** @internal */
   onDraining(): void {
     this.#draining.resolve();
-    this.#table.options?.drain?.(this);
+    this.#table.run(this, () => this.#table.options?.drain?.(this));
   }
 
   /** @internal */
@@ -225,11 +237,11 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     if (both) {
       const stream = bidi(live);
       if (options?.bidi) this.#table.run(this, () => options.bidi!(this, stream), live);
-      else this.#incomingBidi().push(stream);
+      else if (!this.#incomingBidi().push(stream)) live.refuse();
     } else {
       const stream = new ReceiveStream(live);
       if (options?.uni) this.#table.run(this, () => options.uni!(this, stream), live);
-      else this.#incomingUni().push(stream);
+      else if (!this.#incomingUni().push(stream)) live.refuse();
     }
   }
 
@@ -263,7 +275,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     native.lorraine_release(this.#handle);
     this.#table.forget(this.#handle, this);
     this.#closed.resolve({ closeCode: code, reason });
-    if (this.#opened) this.#table.options?.close?.(this, code, reason);
+    if (this.#opened) this.#table.run(this, () => this.#table.options?.close?.(this, code, reason));
   }
 
   #incomingBidi(): Incoming<BidiStream> {

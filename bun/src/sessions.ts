@@ -34,13 +34,13 @@ export class SessionTable<D> {
   /** A client asks for a session. */
   onRequest(handle: number, request: H3Request): void {
     if (this.options === undefined) return this.#refuse(handle, 404);
-    if (!this.#accepts(request)) return this.#refuse(handle, 403);
     const decide = () => this.options?.upgrade?.(request, this.#server);
     const failed = (error: unknown) => {
       this.#server.onError(error);
       this.#refuse(handle, 500);
     };
     try {
+      if (!this.#accepts(request)) return this.#refuse(handle, 403);
       const decided = decide();
       if (decided instanceof Promise) decided.then(answer => this.#settle(handle, request, answer)).catch(failed);
       else this.#settle(handle, request, decided);
@@ -81,7 +81,8 @@ export class SessionTable<D> {
     if (origin === null) return true;
     if (typeof origins === "function") return origins(origin);
     if (origins !== undefined) return origins.includes("*") || origins.includes(origin);
-    return origin.toLowerCase() === `https://${new URL(request.url).host.toLowerCase()}`;
+    // The authority as it came: not everything that HTTP takes for one is a URL's.
+    return origin.toLowerCase() === `https://${request.headers.get("host")?.toLowerCase()}`;
   }
 
   forget(handle: number, session: WebTransportSession<D>): void {

@@ -23,6 +23,9 @@ export class StreamLive implements Live {
   #readable: (() => void) | null = null;
   #writable: (() => void) | null = null;
   #stopped: number | null = null;
+  /** Writes that wait for room, and whether the end is to follow them. */
+  #writing = 0;
+  #finishing = false;
   onStop: ((error: WebTransportError) => void) | null = null;
 
   constructor(handle: number, bridge: Bridge, receives: boolean, sends: boolean, onDone: (stream: StreamLive) => void) {
@@ -108,14 +111,23 @@ export class StreamLive implements Live {
 
   async write(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
-    while (rest.length > 0) {
-      rest = rest.subarray(this.offer(rest));
-      if (rest.length > 0) await new Promise<void>(resolve => { this.#writable = resolve; });
+    this.#writing++;
+    try {
+      while (rest.length > 0) {
+        rest = rest.subarray(this.offer(rest));
+        if (rest.length > 0) await new Promise<void>(resolve => { this.#writable = resolve; });
+      }
+    } finally {
+      this.#writing--;
     }
+    if (this.#finishing && this.#writing === 0) this.finish();
   }
 
+  /** Ends the stream, behind what is being written. */
   finish(): void {
     if (this.#over || !this.#sends) return;
+    this.#finishing = this.#writing > 0;
+    if (this.#finishing) return;
     native.lorraine_finish(this.handle, null, 0);
     this.sendDone();
   }
@@ -132,6 +144,12 @@ export class StreamLive implements Live {
     native.lorraine_stop_sending(this.handle, code >>> 0);
     this.receiveDone();
     this.onReadable();
+  }
+
+  /** Nobody wants it. */
+  refuse(): void {
+    this.reset(0);
+    this.stop(0);
   }
 
   order(order: number): void {

@@ -191,7 +191,7 @@ pub struct Limits {
     /// as large as bandwidth times round trip: 3 MiB carry 240 Mbit/s over 100 ms.
     pub max_connection_window: u64,
     /// Bytes of bodies kept for one connection until its peer has acknowledged them and all before them on their
-    /// streams: 3 MiB, which carry 240 Mbit/s over 100 ms. The peer's windows are no bound: it chooses them.
+    /// streams: 3 MiB, which carry 240 Mbit/s over 100 ms; at least 4096. The peer's windows are no bound: it chooses them.
     pub send_buffer: usize,
     /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63.
     ///

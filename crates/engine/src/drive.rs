@@ -239,8 +239,9 @@ fn report_streams<P: Protocol>(
         protocol.handle_readable(now, id, quic)?;
         quic.note_unread(id);
     }
-    // Behind what is readable, so that a stream that was stopped at once is known.
-    if *budget > 0 && quic.take_stops() {
+    // Behind what is readable, so that a stream that was stopped at once is known; and in the same round, after which the
+    // codes are forgotten.
+    if quic.take_stops() {
         protocol.handle_stopped(now, quic)?;
     }
     while *budget > 0 {

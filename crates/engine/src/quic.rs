@@ -31,6 +31,7 @@ mod payload;
 mod streams;
 mod transport;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use lorraine_proto::{Code, Role, StreamId};
@@ -60,7 +61,7 @@ pub struct Quic {
     /// Streams with some room that were asked for more, and how much more; at most one entry a stream.
     short: Vec<(StreamId, usize)>,
     /// Those of them that have it now.
-    roomy: Vec<StreamId>,
+    roomy: VecDeque<StreamId>,
     /// Streams that were reported readable and not read to the end of what there was.
     unread: Vec<StreamId>,
     /// Those of them that the peer has reset since.
@@ -105,7 +106,7 @@ impl Quic {
             peer_bidi: 0,
             stops: 0,
             short: Vec::new(),
-            roomy: Vec::new(),
+            roomy: VecDeque::new(),
             unread: Vec::new(),
             reset: Vec::new(),
             stopped: Vec::new(),
@@ -116,7 +117,7 @@ impl Quic {
             datagrams_dropped: 0,
             taken: 0,
             held: Gauge::default(),
-            send_buffer: limits.send_buffer,
+            send_buffer: limits.send_buffer.max(SEND_BUFFER_MIN),
             connection_window: usize::try_from(limits.connection_window).unwrap_or(usize::MAX),
             held_back: false,
         }
@@ -257,3 +258,6 @@ impl Quic {
 const UNI: u64 = 0b10;
 /// Distance between stream IDs of one kind.
 const STEP: u64 = 4;
+
+/// Enough for the pieces that writers wait for.
+const SEND_BUFFER_MIN: usize = 4096;

@@ -19,7 +19,3 @@
 
 pub mod abi;
 mod host;
-
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -57,9 +57,17 @@ impl Quic {
     /// The sizes of a full packet and of the largest that may come, which is a probe for what the path carries.
     pub(crate) fn packet_sizes(&self) -> (usize, usize) {
         let active = active_path(&self.inner).filter(|_| self.probe.is_none());
-        let full = self.payload.full(active);
-        // Where the search has ended there are no probes.
-        (full, if self.inner.pmtu().is_some() { full } else { self.payload.most(active) })
+        let peer = self.peer_max_payload();
+        let (full, most) = (self.payload.full(active).min(peer), self.payload.most(active));
+        // Where the search has ended there are no probes. Nor are there any for a peer that takes less than quiche begins
+        // with, which asks for our own bound only; Chromium closes a connection by which more comes than it said it takes.
+        (full, if self.inner.pmtu().is_some() || most > peer { full } else { most })
+    }
+
+    /// What the peer takes (RFC 9000 §18.2, max_udp_payload_size). During the handshake packets are small.
+    fn peer_max_payload(&self) -> usize {
+        let told = self.inner.peer_transport_params().map(|peer| peer.max_udp_payload_size);
+        told.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
     /// When the congestion control lets the next packet go, if that is later than `by`. A connection that is over is not
@@ -73,6 +81,8 @@ impl Quic {
         let timeouts = self.inner.path_stats().find(|path| path.active).map_or(0, |path| path.total_pto_count);
         if self.payload.is_black_hole(timeouts, self.inner.stats().acked_bytes) {
             self.inner.revalidate_pmtu();
+            // While quiche still searches, that does nothing.
+            self.payload.on_black_hole();
         }
     }
 

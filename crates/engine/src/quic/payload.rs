@@ -61,6 +61,11 @@ impl Payload {
         has_shrunk
     }
 
+    /// Packets of the size that was found vanish: small ones until something is found again.
+    pub(super) fn on_black_hole(&mut self) {
+        self.found = SMALLEST;
+    }
+
     /// After a timer: so many probe timeouts there were on the path, and so many bytes of the connection were
     /// acknowledged. Whether packets of the size that was found seem to vanish.
     pub(super) fn is_black_hole(&mut self, timeouts: usize, acknowledged: u64) -> bool {

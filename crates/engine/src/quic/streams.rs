@@ -61,13 +61,19 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
-        let room_held = self.room_held();
+        let mut room_held = self.room_held();
         let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
         last_words.clear();
+        // What is kept in common goes round: whoever was first would take all of it again.
+        if short.len() > 1 {
+            short.rotate_left(1);
+        }
         short.retain(|&(id, want)| {
             let waits = inner.stream_capacity(id.value()).is_ok_and(|room| room.min(room_held) < want);
             if !waits {
-                roomy.push(id);
+                // No more are told than there is room for.
+                room_held = room_held.saturating_sub(want);
+                roomy.push_back(id);
             }
             waits
         });
@@ -96,7 +102,7 @@ impl Quic {
 
     /// The next stream that takes bytes again, or that the peer stopped.
     pub(crate) fn next_writable(&mut self) -> Option<StreamId> {
-        self.roomy.pop().or_else(|| self.inner.stream_writable_next().map(StreamId::new))
+        self.roomy.pop_front().or_else(|| self.inner.stream_writable_next().map(StreamId::new))
     }
 
     /// The next DATAGRAM frame that came.

@@ -292,6 +292,9 @@ pub unsafe extern "C" fn lorraine_request_inform(
 ) -> i32 {
     fenced_code(|| {
         let exchange = exchange_of(request)?;
+        if exchange.asks_for_session {
+            return Err(Failure::new(LORRAINE_ERROR_STATE, "a request for a session has no interim responses"));
+        }
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.filter(|status| status.is_informational());
         let status = status.ok_or_else(|| Failure::argument("the status is not one of an interim response"))?;

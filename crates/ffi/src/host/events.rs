@@ -242,6 +242,14 @@ impl Events {
         self.sink.is_some()
     }
 
+    /// Whether a host that does not take what waits is still there; for hosts with a socket, at the price of a byte.
+    pub(crate) fn probe(&self) -> Result<(), HostGone> {
+        match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
+            Bell::Socket(socket) => crate::abi::bell::ring(socket),
+            Bell::None | Bell::Call(_) => Ok(()),
+        }
+    }
+
     fn ring_bell(&self) -> Result<(), HostGone> {
         match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
             Bell::None => Ok(()),

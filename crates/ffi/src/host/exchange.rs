@@ -214,11 +214,14 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut state = self.exchange.lock();
+        let given = matches!(&state.stage, Stage::Given(reply) if matches!(reply.content, Content::Full(_)));
         state.stage = Stage::Over;
         let released = state.released;
         drop(state);
+        // A host that has said its last word waits for no other.
+        let is_complete = given || self.exchange.outbound.is_ended();
         self.exchange.outbound.close(None);
-        if !released && !self.is_whole {
+        if !released && !self.is_whole && !is_complete {
             self.host.tell(&Record { kind: kind::ENDED, handle: self.exchange.handle(), ..Record::default() }, b"");
         }
     }

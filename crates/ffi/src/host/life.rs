@@ -97,9 +97,10 @@ pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
     let server = launch(host).inspect_err(|_| host.life().stage = Stage::Failed)?;
     let (handle, port) = (server.handle(), server.local_addr().port());
     let own = Arc::clone(host);
+    // Not under the lock: a server that cannot be handed over is stopped by its drop, which workers may need the lock for.
+    let waiter = thread::Builder::new().name("lorraine-end".into()).spawn(move || wait(&own, server));
     let mut life = host.life();
     let stop = if let Stage::Starting { stop } = life.stage { stop } else { None };
-    let waiter = thread::Builder::new().name("lorraine-end".into()).spawn(move || wait(&own, server));
     let waiter = waiter.map_err(|error| format!("a thread cannot be started: {error}")).inspect_err(|_| {
         handle.stop(Duration::ZERO);
         life.stage = Stage::Failed;

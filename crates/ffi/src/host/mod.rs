@@ -170,7 +170,7 @@ impl Host {
         if self.events.wants_ring() {
             // On a worker with a round to finish, then; elsewhere now.
             match Relay::existing(self) {
-                Some(relay) => relay.ring_later(),
+                Some(relay) => relay.ring_later(self),
                 None => self.ring(),
             }
         }
@@ -184,7 +184,11 @@ impl Host {
     pub(crate) fn offer(self: &Arc<Self>, record: &Record, payload: &[u8]) -> bool {
         let told = self.events.offer(record, payload);
         if told && self.events.wants_ring() {
-            Relay::own(self).ring_later();
+            Relay::own(self).ring_later(self);
+        }
+        // A host that takes nothing may have gone in the middle of a batch, when no bell rings.
+        if !told && self.events.probe().is_err() {
+            self.on_host_gone();
         }
         match (record.kind, told) {
             (kind::DATAGRAM, true) => Counters::count(&self.counters.datagrams_in),

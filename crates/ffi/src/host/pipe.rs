@@ -150,7 +150,7 @@ impl Inbound {
     /// On the worker: whether the host has begun to read.
     pub(crate) fn poll_started(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.started {
+        if state.started || state.abandoned.is_some() {
             return Poll::Ready(());
         }
         if !state.filler.as_ref().is_some_and(|filler| filler.will_wake(cx.waker())) {
@@ -319,6 +319,25 @@ impl Outbound {
         let has_room = state.held < self.window;
         state.wants |= !has_room;
         has_room
+    }
+
+    /// Takes all of `bytes`, however much is held; drops them where nobody would send them.
+    pub(crate) fn append(&self, bytes: Bytes) {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return drop(state);
+        }
+        state.put_tail_down();
+        state.held += bytes.len();
+        state.chunks.push_back(bytes);
+        let sender = state.sender.take();
+        drop(state);
+        wake(sender);
+    }
+
+    /// Whether the host has finished or reset it.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().end.is_some()
     }
 
     /// Takes all of `bytes` without a copy, or nothing if the pipe is full.

@@ -25,6 +25,8 @@ struct State {
     /// The host is to be rung.
     rings: bool,
     standing_by: Option<Waker>,
+    /// The task is gone, with its worker: nobody passes on any more.
+    dead: bool,
 }
 
 thread_local! {
@@ -49,9 +51,13 @@ impl Relay {
         OWN.try_with(|own| own.borrow().get(&host.handle.to_bits()).cloned()).ok().flatten()
     }
 
-    /// On the worker: the host is rung when the round is over.
-    pub(crate) fn ring_later(&self) {
+    /// On the worker: the host is rung when the round is over, or at once where there are no more rounds.
+    pub(crate) fn ring_later(&self, host: &Host) {
         let mut state = self.lock();
+        if state.dead {
+            drop(state);
+            return host.ring();
+        }
         if std::mem::replace(&mut state.rings, true) {
             return;
         }
@@ -64,7 +70,12 @@ impl Relay {
 
     /// On the host's thread: a task has its answer; it is woken at the next [`pass_on`](Self::pass_on).
     pub(crate) fn add(&self, answered: Waker) {
-        self.lock().answered.push(answered);
+        let mut state = self.lock();
+        if state.dead {
+            drop(state);
+            return answered.wake();
+        }
+        state.answered.push(answered);
     }
 
     /// On the host's thread: the batch is over.
@@ -98,5 +109,26 @@ impl Relay {
 
 /// Runs on a worker for as long as the server is there.
 async fn stand_by(host: Weak<Host>, relay: Arc<Relay>) {
-    poll_fn(|cx| relay.poll(cx, &host)).await;
+    let standing = Standing { host, relay };
+    poll_fn(|cx| standing.relay.poll(cx, &standing.host)).await;
+}
+
+/// Makes way when the task is dropped: another worker may follow on the same thread, and needs a relay of its own.
+struct Standing {
+    host: Weak<Host>,
+    relay: Arc<Relay>,
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let _ = OWN.try_with(|own| own.borrow_mut().retain(|_, relay| !Arc::ptr_eq(relay, &self.relay)));
+        let mut state = self.relay.lock();
+        state.dead = true;
+        let (answered, rings) = (std::mem::take(&mut state.answered), state.rings);
+        drop(state);
+        answered.into_iter().for_each(Waker::wake);
+        if let Some(host) = self.host.upgrade().filter(|_| rings) {
+            host.ring();
+        }
+    }
 }

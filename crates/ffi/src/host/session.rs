@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue};
 use lorraine::webtransport::{Datagrams, Session as Inner, SessionClosed, SessionStats, Upgrade, WebTransportOptions};
 use lorraine::{Request, RequestExt, Response, spawn_local};
@@ -298,6 +299,10 @@ async fn receive_datagrams(host: Arc<Host>, session: Arc<Session>) {
 
 async fn watch_draining(host: Arc<Host>, session: Arc<Session>) {
     session.inner.draining().await;
+    // That waits for the end too, which is told as such.
+    if session.inner.closed().now_or_never().is_some() {
+        return;
+    }
     host.tell(&session.record(kind::SESSION_DRAINING), b"");
 }
 

@@ -141,7 +141,12 @@ impl Drop for Ending<'_> {
             Some(Lost::Stopped(code)) => (Some(code.unwrap_or(0)), kind::STREAM_STOPPED),
             Some(Lost::Closed) => (None, kind::ENDED),
         };
+        let is_ended = self.outbound.is_ended();
         self.outbound.close(code);
+        if is_ended {
+            // The host has said its last word, and waits for no other.
+            return;
+        }
         self.host.tell(&Record { kind, code: code.unwrap_or(0), ..record_of(self.stream) }, b"");
     }
 }
@@ -164,7 +169,11 @@ async fn pass_on(host: &Host, stream: &Stream, outbound: &Outbound, mut send: Se
                 send.reset(code);
                 return None;
             }
-            Next::Finish(_) => return send.finish().await.err().map(|error| lost_by(&error)),
+            Next::Finish(_) => {
+                // A host that has finished hears no more of it.
+                let _ = send.finish().await;
+                return None;
+            }
             Next::Data(bytes) => {
                 let written = {
                     let write = pin!(send.write_bytes(bytes));

@@ -32,8 +32,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Takes a look at what `waits` for the peer, or does not. Whether it has stood still for too long.
-    fn look(&mut self, waits: bool) -> bool {
-        let moved = std::mem::take(&mut self.moved);
+    fn look(&mut self, waits: bool, moved: bool) -> bool {
         self.still = if waits && !moved { self.still + 1 } else { 0 };
         self.still >= LOOKS
     }
@@ -105,9 +104,11 @@ impl Connection {
 
     fn look_at(&mut self, id: StreamId, seen: Seen, t: &mut impl Transport) -> Result<(), ConnectionFault> {
         let Some(Stream { recv, send, .. }) = self.streams.get_mut(&id) else { return Ok(()) };
+        // A request moves as a whole: an answer that is read shows that the client is there, and so does a body that comes.
+        let moved = std::mem::take(&mut recv.pace.moved) | std::mem::take(&mut send.pace.moved);
         // While the application leaves so much unread that the client may lack credit, that is what is waited for.
-        let is_held_back = recv.waiting && !recv.pace.moved && seen.is_clogged;
-        if !is_held_back && recv.pace.look(recv.waiting) {
+        let is_held_back = recv.waiting && !moved && seen.is_clogged;
+        if !is_held_back && recv.pace.look(recv.waiting, moved) {
             return self.fail_stream(id, StreamFault::BodyStalled, t);
         }
         if send.is_done() {
@@ -120,10 +121,10 @@ impl Connection {
         // While others use up what the connection may send, a stream without room waits for its turn and not for the
         // peer. If another stream would find more room, what this one lacks is the peer's credit for itself.
         let waits = send.waits();
-        if waits && !send.pace.moved && !seen.is_still && room >= seen.elsewhere {
+        if waits && !moved && !seen.is_still && room >= seen.elsewhere {
             return Ok(());
         }
-        if send.pace.look(waits) {
+        if send.pace.look(waits, moved) {
             return self.fail_stream(id, StreamFault::ResponseStalled, t);
         }
         Ok(())

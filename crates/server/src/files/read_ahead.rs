@@ -1,8 +1,9 @@
 //! The content of a large file, one piece ahead of what is being sent.
 //!
 //! Whoever sends it never waits for the disk: pieces are read on blocking threads of the runtime. The next one is read
-//! from when the last one was taken, which is when the stream had room for it, so that a body holds one piece at most,
-//! however slow its client.
+//! from when the last one was taken, which is when the stream had room for it, so that a body has two pieces at
+//! most in memory, one taken and one ahead, however slow its client. The first is small: whether its client takes any of it
+//! is not known when it is read.
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -36,7 +37,7 @@ struct Piece<R> {
 impl<R: Read + Send + Unpin + 'static> ReadAhead<R> {
     /// Reads the first piece at once: to be called on a blocking thread.
     pub(super) fn begin(source: R, len: u64, runtime: Handle) -> Self {
-        let stage = match next_len(len) {
+        let stage = match next_len(len).min(FIRST_BYTES) {
             0 => Stage::Ended,
             first => Stage::AtHand(Piece::read(source, Vec::with_capacity(first))),
         };
@@ -98,9 +99,20 @@ impl<R: Read + Send + Unpin + 'static> Body for ReadAhead<R> {
     }
 }
 
+impl<R> Drop for ReadAhead<R> {
+    fn drop(&mut self) {
+        // A read that has not begun yet is not made.
+        if let Stage::Reading(reading) = &self.stage {
+            reading.abort();
+        }
+    }
+}
+
 fn next_len(left: u64) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES)
 }
 
 /// Large enough that two trips between threads cost little beside it, small enough for thousands of slow clients.
+/// Of the piece that is read before the stream is known to have room.
+pub(super) const FIRST_BYTES: usize = 64 * 1024;
 pub(super) const PIECE_BYTES: usize = 256 * 1024;

@@ -77,7 +77,8 @@ impl Router {
     }
 
     /// Answers each extended CONNECT request with this `:protocol` to a path: `accept` opens a session, or refuses with
-    /// any other response, and may take its time for it.
+    /// any other response. It may wait, but not for long: what an eager client opens in the session meanwhile is kept for
+    /// [`Limits::pending_time`](lorraine_proto::Limits::pending_time), 2 s, and no more than 16 streams.
     ///
     /// ```
     /// use http::StatusCode;

@@ -184,7 +184,9 @@ impl Builder {
         let scope = &declared[route].scope;
         let Some(node) = self.node(declared, route, entry.tree) else { return };
         let node = &mut self.nodes[node];
-        match node.taker(scope).or(if entry.implied { node.any } else { None }) {
+        // Sessions are asked for by a method of their own, which no other route takes.
+        let any = if entry.implied && !matches!(scope, Scope::Protocol(_)) { node.any } else { None };
+        match node.taker(scope).or(any) {
             None => node.add(scope, route),
             Some(_) if entry.implied => {}
             Some(earlier) => self.mistakes.push(RouteMistake::Duplicate {
