@@ -24,9 +24,17 @@ struct Path {
 
 impl Path {
     fn new(client: &str, carries: usize) -> Self {
-        let mut config = EngineConfig::default();
+        Self::to(client, carries, EngineConfig::default().max_receive_payload)
+    }
+
+    /// To a server that takes datagrams of this size at most.
+    fn to(client: &str, carries: usize, takes: usize) -> Self {
+        let mut config = EngineConfig { max_loopback_payload: 16_376, ..EngineConfig::default() };
         (config.limits.datagram_receive_queue, config.limits.datagram_send_queue) = (8, 8);
-        let mut pair = Pair::of(client_engine(config.clone()), server_engine(config));
+        let mut pair = Pair::of(
+            client_engine(config.clone()),
+            server_engine(EngineConfig { max_receive_payload: takes, ..config }),
+        );
         let server = if client == LOOPBACK { "127.0.0.1:443" } else { SERVER };
         let now = std::time::Instant::now();
         let key = pair.client.connect(now, Some("server.test"), address(client), address(server)).unwrap();
@@ -96,6 +104,16 @@ fn an_ordinary_path_is_filled_after_one_probe() {
     path.echo(100_000);
     // Not one packet more than the bytes need, and nothing of another size but the last ones of a train.
     assert!(path.largest().iter().all(|(size, count)| *size == 1472 && (65..75).contains(count)));
+}
+
+/// Chromium takes 1472 bytes, and closes a connection by which more comes.
+#[test]
+fn a_peer_gets_no_more_than_it_takes_also_where_the_path_carries_more() {
+    let mut path = Path::to(LOOPBACK, 65_507, 1472);
+    path.echo(500_000);
+    assert_eq!(path.max_datagram_len(), 1200 - 24 - CID_LEN);
+    let [(to_server, count), _] = path.largest();
+    assert!(to_server == 1200 && count > 300, "{count} packets of {to_server} bytes");
 }
 
 #[test]

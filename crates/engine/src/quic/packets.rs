@@ -59,9 +59,13 @@ impl Quic {
         let active = active_path(&self.inner).filter(|_| self.probe.is_none());
         let peer = self.peer_max_payload();
         let (full, most) = (self.payload.full(active).min(peer), self.payload.most(active));
-        // Where the search has ended there are no probes. Nor are there any for a peer that takes less than quiche begins
-        // with, which asks for our own bound only; Chromium closes a connection by which more comes than it said it takes.
-        (full, if self.inner.pmtu().is_some() || most > peer { full } else { most })
+        if most > peer {
+            // quiche would begin its search with more than the peer takes, for which Chromium closes the connection. So there
+            // is none, and packets stay as small as they were.
+            return (full, full);
+        }
+        // Where the search has ended there are no probes.
+        (full, if self.inner.pmtu().is_some() { full } else { most })
     }
 
     /// What the peer takes (RFC 9000 §18.2, max_udp_payload_size). During the handshake packets are small.
@@ -83,6 +87,7 @@ impl Quic {
             self.inner.revalidate_pmtu();
             // While quiche still searches, that does nothing.
             self.payload.on_black_hole();
+            self.drop_long_datagrams();
         }
     }
 
