@@ -145,4 +145,3 @@ function offeredProtocols(request: H3Request): string[] {
 function isUpgrade<D>(value: unknown): value is { data: D; headers?: ConstructorParameters<typeof Headers>[0]; protocol?: string } {
   return typeof value === "object" && value !== null && "data" in value && !(value instanceof Response);
 }
-
