@@ -1,6 +1,6 @@
 /** Lorraine for Bun: HTTP/3 and WebTransport, on native threads. */
 export { BodyTooLargeError, ConnectionGoneError, StreamResetError } from "./exchange";
-export type { Metrics } from "./metrics";
+export type { Metrics, SessionStats } from "./metrics";
 export { version } from "./native";
 export type { Answer, Limits, PEM, ServeOptions, TLSOptions, TransportOptions } from "./options";
 export type { H3Request } from "./request";

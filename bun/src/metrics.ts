@@ -35,3 +35,31 @@ export function readMetrics(server: number, own: { batches: number }): Metrics {
     },
   };
 }
+
+/** A session's numbers, under W3C's names where it has them. Bytes are those of streams. */
+export interface SessionStats {
+  /** The smoothed round trip of the connection; `null` where it is not known. */
+  rttMs: number | null;
+  bytesSent: number;
+  bytesReceived: number;
+  /** Of the whole connection. */
+  packetsLost: number;
+  datagrams: { sent: number; received: number; droppedIncoming: number; droppedOutgoing: number };
+}
+
+const SESSION_WORDS = 9;
+
+/** Reads them all at once; waits for a turn of the session's worker. */
+export function readSessionStats(session: number): SessionStats {
+  const words = new BigUint64Array(SESSION_WORDS);
+  words[0] = BigInt(SESSION_WORDS * 8);
+  check(native.lorraine_session_stats(session, words), "no numbers of the session");
+  const at = (index: number) => Number(words[index]);
+  return {
+    rttMs: at(1) === 0 ? null : at(1) / 1000,
+    packetsLost: at(2),
+    bytesSent: at(3),
+    bytesReceived: at(4),
+    datagrams: { sent: at(5), received: at(6), droppedIncoming: at(7), droppedOutgoing: at(8) },
+  };
+}

@@ -49,6 +49,7 @@ const symbols = {
   lorraine_stream_open: { args: [u64, "u32", "ptr"], returns: "i32" },
   lorraine_stream_order: { args: [u64, "i32"], returns: "i32" },
   lorraine_id: { args: [u64], returns: FFIType.i64_fast },
+  lorraine_session_stats: { args: [u64, "ptr"], returns: "i32" },
   lorraine_metrics: { args: [u64, "ptr"], returns: "i32" },
 } as const;
 

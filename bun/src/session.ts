@@ -1,5 +1,6 @@
 /** WebTransport sessions: W3C's names on a server, with callbacks for those who want them. */
 import type { Live } from "./bridge";
+import { readSessionStats, type SessionStats } from "./metrics";
 import { FLAG_BIDIRECTIONAL, FLAG_LOST } from "./events";
 import { toBytes } from "./exchange";
 import { address, ERROR_LIMIT, native } from "./native";
@@ -181,6 +182,13 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
 
   isSubscribed(topic: string): boolean {
     return this.#table.isSubscribed(topic, this);
+  }
+
+  /** What passed through the session so far, and the state of its connection. Fails once it is over. */
+  getStats(): SessionStats {
+    if (this.#over || !this.#opened) throw new WebTransportError("the session is not open", "session");
+    this.#table.bridge.flush();
+    return readSessionStats(this.#handle);
   }
 
   /** Asks the client to begin nothing new. */

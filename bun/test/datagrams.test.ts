@@ -60,6 +60,20 @@ describe("datagrams", () => {
     expect(read).toEqual(["4", "5"]);
   });
 
+  testWithClient("are counted in the session's numbers, which are gone with it", async () => {
+    const opened = Promise.withResolvers<WebTransportSession>();
+    const server = site({ open: session => opened.resolve(session), datagram: (session, data) => void session.sendDatagram(data) });
+    const client = visit(server.url);
+    const session = await opened.promise;
+    client.say("1", "2", "3");
+    await until(() => session.getStats().datagrams.received === 3 && session.getStats().datagrams.sent === 3, "three echoes");
+    const { rttMs, bytesSent, packetsLost } = session.getStats();
+    expect([rttMs! > 0 && rttMs! < 1000, bytesSent, packetsLost]).toEqual([true, 0, 0]);
+    session.close();
+    await session.closed;
+    expect(() => session.getStats()).toThrow("not open");
+  });
+
   testWithClient("are written by W3C's streams too", async () => {
     const server = site({
       async open(session) {

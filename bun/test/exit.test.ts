@@ -55,10 +55,7 @@ describe("worker", () => {
     expect(await live("beside")).toEqual({ code: 0, stdout: "hello\n", stderr: "" });
   });
 
-  // The allocator in the library takes the thread that loaded it for one that stays to the end: once it has ended, the
-  // next new thread that allocates crashes. Harmless where the main thread has
-  // imported the package first.
-  test.todo("may be the first to load the library, and end before others use it", async () => {
+  test("may be the first to load the library, and end before others use it", async () => {
     const first = join(import.meta.dir, "life-first.ts");
     expect(await run([process.execPath, first])).toEqual({ code: 0, stdout: "done\n", stderr: "" });
   });
