@@ -14,7 +14,7 @@ serve: ## build and serve DIR (default examples/site) over HTTP/3; ARGS="--liste
 	cargo build --release --package lorraine-cli
 	$${CARGO_TARGET_DIR:-target}/release/lorraine serve $(DIR) $(ARGS)
 
-test: ## run every test: Rust, QPACK against another stack, Python clients, Chromium, Firefox
+test: ## run every test: Rust, C, Bun, QPACK against another stack, Python clients, Chromium, Firefox
 	@scripts/check test
 
 lint: ## check formatting, clippy, documentation, the layout and the dependencies
