@@ -250,8 +250,9 @@ describe("resets and stops", () => {
     const stop = { name: "WebTransportError", source: "stream", streamErrorCode: 3 };
     expect(await within(closed, "stop")).toMatchObject(stop);
     expect(await within(reader.read().catch(error => error), "reset")).toMatchObject({ ...stop, streamErrorCode: 13 });
-    expect(await page).toEqual([0xffff_ffff, 7, 100, 8]);
-    // Chromium sometimes forgets the code of a stop, as in browser-cases.test.ts.
+    const [stop1, stop2, ...resets] = (await page) as (number | null | undefined)[];
+    // Chromium sometimes forgets the code of a stop, as in browser-cases.test.ts; it never makes one up.
+    expect([stop1 ?? 0xffff_ffff, stop2 ?? 7, ...resets]).toEqual([0xffff_ffff, 7, 100, 8]);
   }, { timeout: 20_000, retry: 4 });
 
   testInBrowser("abort of a writer that waits for room resets the stream at once", async () => {
