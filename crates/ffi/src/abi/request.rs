@@ -255,7 +255,7 @@ pub(crate) fn respond(
     let answered = answered.map(|relay| relay.into_iter().for_each(|relay| relays.add(relay)));
     if streams && answered.is_ok() && !body.is_empty() {
         // The first piece is taken whole: the pipe is empty.
-        let _ = exchange.outbound.write_owned(body);
+        exchange.outbound.append(body);
     }
     if releases && !matches!(&answered, Err(failure) if failure.code == super::LORRAINE_ERROR_ARGUMENT) {
         host.release(crate::host::handles::Handle::from_bits(request));

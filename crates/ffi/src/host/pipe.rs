@@ -313,7 +313,7 @@ impl Outbound {
         Write::Taken(taken)
     }
 
-    /// Whether [`write_owned`](Self::write_owned) would take something; if not, the host is told when.
+    /// Whether there is room for something; if not, the host is told when.
     pub(crate) fn has_room(&self) -> bool {
         let mut state = self.lock();
         let has_room = state.held < self.window;
@@ -338,25 +338,6 @@ impl Outbound {
     /// Whether the host has finished or reset it.
     pub(crate) fn is_ended(&self) -> bool {
         self.lock().end.is_some()
-    }
-
-    /// Takes all of `bytes` without a copy, or nothing if the pipe is full.
-    pub(crate) fn write_owned(&self, bytes: Bytes) -> Result<(), Write> {
-        let mut state = self.lock();
-        if !state.is_open() {
-            return Err(state.refusal());
-        }
-        if state.held >= self.window {
-            state.wants = true;
-            return Err(Write::Taken(0));
-        }
-        state.put_tail_down();
-        state.held += bytes.len();
-        state.chunks.push_back(bytes);
-        let sender = state.sender.take();
-        drop(state);
-        wake(sender);
-        Ok(())
     }
 
     /// No more comes; `false`: that was said before, or nobody hears it any more.
