@@ -103,9 +103,11 @@ def site_with_large_file(scratch: Path) -> Path:
     return browser.make_folder(scratch, SITE)
 
 
-# For the suites of browsers: a page to visit, a log of sessions that ended, and no long wait at the end for a Chromium
-# that has left without a word.
-WITH_PAGE = ["--page", "127.0.0.1:0", "-vv", "--stop-timeout", "3"]
+# No long wait at the end for a client that has left without a word, as Chromium does, or whose last packet a lossy path
+# has lost.
+SHORT_STOP = ["--stop-timeout", "3"]
+# For the suites of browsers: a page to visit, and a log of sessions that ended.
+WITH_PAGE = ["--page", "127.0.0.1:0", "-vv", *SHORT_STOP]
 
 # Each suite with the command of `lorraine` that it runs against, and what makes the folder that is served.
 SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
@@ -127,7 +129,12 @@ SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
 OWN: dict[str, Callable[[Report, Path], Awaitable[None]]] = {"ffi": ffi.run}
 NAMES = [*SUITES, *OWN]
 # More arguments of some.
-MORE = {"chromium-webtransport": WITH_PAGE, "firefox-webtransport": WITH_PAGE, "aioquic-webtransport": ["-vv"]}
+MORE = {
+    "aioquic-webtransport": ["-vv"],
+    "chromium-webtransport": WITH_PAGE,
+    "firefox-webtransport": WITH_PAGE,
+    "webtransport-load": SHORT_STOP,
+}
 
 
 async def run_suite(name: str, arguments: argparse.Namespace) -> Report:
