@@ -1,4 +1,5 @@
 /** From what a handler gave back to what is sent. */
+import { estimateShallowMemoryUsageOf as memoryOf } from "bun:jsc";
 import { type Exchange, fromReader, toBytes } from "./exchange";
 import type { Answer } from "./options";
 import { held } from "./response";
@@ -9,6 +10,11 @@ const BINARY = "content-type:application/octet-stream\n";
 
 /** Bytes of a body that are gathered before it is sent bit by bit. */
 const AT_ONCE = 256 * 1024;
+
+/** What Bun counts as the memory of a response without a body, bytes. */
+const BARE = memoryOf(new Response(null));
+/** Whether this Bun counts a body at hand with it, and no stream. */
+const COUNTS = memoryOf(new Response("x")) > BARE && memoryOf(new Response(new ReadableStream())) === BARE;
 
 interface Many {
   value: unknown[];
@@ -29,7 +35,13 @@ export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
     return exchange.respond(answer.status, lines + type, known);
   }
   const headers = headerLines(answer.headers);
-  const { status, body } = answer;
+  const { status } = answer;
+  if (isAtHand(answer)) {
+    const bytes = Bun.peek(answer.bytes()) as Uint8Array | Promise<Uint8Array>;
+    if (!(bytes instanceof Promise)) return exchange.respond(status, headers, bytes);
+    return bytes.then(whole => exchange.respond(status, headers, whole));
+  }
+  const { body } = answer;
   if (body === null) return exchange.respond(status, headers, null);
   if (body.locked) throw new TypeError("lorraine: the body of a response was used before it was sent");
   // Bun's own: all that is there at once, without a promise. For a body at hand that is the whole.
@@ -49,6 +61,18 @@ export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
     if (length > AT_ONCE && pieces.length > 1) return stream(exchange, status, headers, pieces, reader, null);
   }
   exchange.respond(status, headers, pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+}
+
+/**
+ * Whether the body is text or bytes that need not be waited for.
+ *
+ * Bun has no property that says so, and asking the body's stream costs as much as all the rest of an answer. But it counts
+ * the bytes of such a body as memory of the response, beside its URL and its status text, and none of a stream or a file. A
+ * wrong `false` would cost only time, a wrong `true` only that the body is gathered before it is sent.
+ */
+function isAtHand(response: Response): boolean {
+  const more = memoryOf(response) - BARE;
+  return COUNTS && more > 0 && !response.bodyUsed && more > response.url.length + response.statusText.length;
 }
 
 /** The rest of a body comes as it comes; `pending` is a read that is under way. */

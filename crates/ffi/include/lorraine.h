@@ -389,7 +389,8 @@ size_t lorraine_last_error(char *buffer, size_t capacity);
 
 // Lets go of a request, a session or a stream: the handle is stale from then on. What is still open behind it is given
 // up: a request without a response is answered with 500, a response or stream that was not finished is reset, a body or
-// stream that was not read to its end is stopped, a session is closed with code 0.
+// stream that was not read to its end is stopped, a session is closed with code 0. Events about it that wait to be
+// polled still come.
 //
 // Any thread. `LORRAINE_ERROR_HANDLE` for a handle that was released before.
 int32_t lorraine_release(uint64_t handle);

@@ -131,7 +131,11 @@ fn codes_and_reasons_of_closes_pass_both_ways() {
 fn released_session_is_closed_with_code_0() {
     in_both_modes(|mode| {
         let site = accepting(mode, |event| match event.kind {
-            LORRAINE_EVENT_SESSION_OPEN => assert_eq!(lorraine_release(event.handle), 0),
+            // To a host that polls, the word may already be under way when the session is released at once.
+            LORRAINE_EVENT_SESSION_OPEN => {
+                let released = lorraine_release(event.handle);
+                assert!(released == 0 || (mode == Mode::Poll && released == LORRAINE_ERROR_HANDLE), "{released}");
+            }
             LORRAINE_EVENT_SESSION_REQUEST if calls::param(event.handle, "name") == Ok("at-once".into()) => {
                 assert_eq!(lorraine_release(event.handle), 0);
             }

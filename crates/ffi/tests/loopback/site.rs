@@ -33,7 +33,7 @@ pub(crate) fn in_both_modes(test: impl Fn(Mode)) {
         let (done, watch) = std::sync::mpsc::channel::<()>();
         let name = thread::current().name().unwrap_or("a test").to_owned();
         thread::spawn(move || {
-            if watch.recv_timeout(Duration::from_secs(60)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if watch.recv_timeout(Duration::from_secs(180)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 eprintln!("{name} hangs in mode {mode:?}");
                 std::process::abort();
             }
@@ -164,7 +164,7 @@ impl Site {
             if found.len() >= count {
                 return found;
             }
-            assert!(since.elapsed() < Duration::from_secs(10), "{count} events {kind} do not come: {events:?}");
+            assert!(since.elapsed() < Duration::from_secs(40), "{count} events {kind} do not come: {events:?}");
             events = self.heard.news.wait_timeout(events, Duration::from_millis(100)).unwrap().0;
         }
     }
@@ -190,7 +190,7 @@ impl Site {
             if is_so(&metrics) {
                 return;
             }
-            assert!(since.elapsed() < Duration::from_secs(10), "not {what}: {metrics:?}");
+            assert!(since.elapsed() < Duration::from_secs(40), "not {what}: {metrics:?}");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -310,7 +310,7 @@ pub(crate) async fn whole(response: Response<ResponseBody>) -> Answer {
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let since = Instant::now();
     while !is_so() {
-        assert!(since.elapsed() < Duration::from_secs(10), "{what} does not come");
+        assert!(since.elapsed() < Duration::from_secs(40), "{what} does not come");
         pause(Duration::from_millis(5)).await;
     }
 }

@@ -90,7 +90,9 @@ fn streams_of_the_host_may_be_written_before_they_are_open() {
                 let both = calls::open_stream(event.handle, true).unwrap();
                 let one = calls::open_stream(event.handle, false).unwrap();
                 for stream in [both, one] {
-                    assert_eq!(lorraine_id(stream), i64::from(LORRAINE_AGAIN));
+                    // A host that polls has a thread of its own, and the worker may have opened the stream meanwhile.
+                    let id = lorraine_id(stream);
+                    assert!(id == i64::from(LORRAINE_AGAIN) || (mode == Mode::Poll && id > 0), "{id}");
                     assert_eq!(calls::write(stream, b"to begin with"), 13);
                     assert_eq!(calls::finish(stream, "a: b"), LORRAINE_ERROR_ARGUMENT);
                     assert_eq!(calls::finish(stream, ""), 0);
