@@ -1,6 +1,7 @@
 //! The routes of a server: declared one by one, put into force together, and exchanged while it runs.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -101,14 +102,19 @@ fn router(host: &Arc<Host>, declared: Vec<Declared>) -> Result<RouterService, St
     let mut router = Router::new();
     for route in declared {
         router = match route {
-            Declared::Request { method, pattern, to } => {
-                let answer = answer_with(host, to);
-                match method {
-                    Some(method) => router.route(method, pattern, answer),
-                    None => router.any(pattern, answer),
-                }
+            Declared::Request { method, pattern, to: Target::Host(number) } => {
+                let host = Arc::clone(host);
+                let by_host = move |request| exchange::serve(Arc::clone(&host), number, request);
+                put(router, method, pattern, by_host)
             }
-            Declared::Fallback(to) => router.fallback(answer_with(host, to)),
+            Declared::Request { method, pattern, to: Target::Static(answer) } => {
+                put(router, method, pattern, always(answer))
+            }
+            Declared::Fallback(Target::Host(number)) => {
+                let host = Arc::clone(host);
+                router.fallback(move |request| exchange::serve(Arc::clone(&host), number, request))
+            }
+            Declared::Fallback(Target::Static(answer)) => router.fallback(always(answer)),
             Declared::Session { pattern, protocol, route } => {
                 let host = Arc::clone(host);
                 let protocol: Protocol = protocol.parse().map_err(|_| format!("{protocol:?} is no protocol"))?;
@@ -124,18 +130,23 @@ fn router(host: &Arc<Host>, declared: Vec<Declared>) -> Result<RouterService, St
     router.build().map_err(|error| error.to_string())
 }
 
-type Answer = futures_util::future::LocalBoxFuture<'static, Response>;
+fn put<H, F>(router: Router, method: Option<Method>, pattern: String, handler: H) -> Router
+where
+    H: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    match method {
+        Some(method) => router.route(method, pattern, handler),
+        None => router.any(pattern, handler),
+    }
+}
 
-fn answer_with(host: &Arc<Host>, to: Target) -> impl Fn(Request) -> Answer + Send + Sync + 'static {
-    let host = Arc::clone(host);
-    move |request| match &to {
-        Target::Host(route) => Box::pin(exchange::serve(Arc::clone(&host), *route, request)),
-        Target::Static(answer) => {
-            let mut response = Response::new(Body::from(answer.body.clone()));
-            *response.status_mut() = answer.status;
-            *response.headers_mut() = answer.headers.clone();
-            Box::pin(std::future::ready(response))
-        }
+fn always(answer: Arc<Static>) -> impl Fn(Request) -> Ready<Response> + Send + Sync + 'static {
+    move |_| {
+        let mut response = Response::new(Body::from(answer.body.clone()));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers.clone();
+        ready(response)
     }
 }
 
