@@ -82,12 +82,7 @@ fn accepted(parts: &response::Parts) -> Option<Box<Pending>> {
 }
 
 /// Opens what an extended CONNECT request asked for and runs its handler.
-async fn open(
-    core: &Rc<Core>,
-    at: At,
-    mut parts: response::Parts,
-    pending: Box<Pending>,
-) -> Result<(), Abandoned> {
+async fn open(core: &Rc<Core>, at: At, mut parts: response::Parts, pending: Box<Pending>) -> Result<(), Abandoned> {
     parts.headers.entry(header::DATE).or_insert_with(|| core.date());
     let Pending { parts: request, body, chosen, run } = *pending;
     let opened = match &run {
