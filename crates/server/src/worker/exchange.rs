@@ -74,7 +74,8 @@ async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pendin
         #[cfg(feature = "websocket")]
         Run::Tunnel(run) => {
             let Some(stream) = body.into_stream() else { return Err(Abandoned) };
-            fenced(run(Tunnel::new(stream)).as_mut()).await.map_err(|panic| {
+            let tunnel = Tunnel::new(stream).with_leave(core.begin_tunnel(at));
+            fenced(run(tunnel).as_mut()).await.map_err(|panic| {
                 tracing::error!(panic = message_of(&*panic), "a handler panicked: resetting its stream");
                 Abandoned
             })
