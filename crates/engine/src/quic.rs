@@ -31,6 +31,7 @@ mod payload;
 mod streams;
 mod transport;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ use crate::buffers::{Buffers, Gauge};
 use crate::cid::Cid;
 use crate::config::Limits;
 use crate::probe::PathProbe;
-use crate::relocation::Relocation;
+use crate::relocation::{Pair, Relocation};
 
 pub(crate) use packets::Packet;
 use packets::active_path;
@@ -77,6 +78,8 @@ pub struct Quic {
     /// Streams one way of the peer's that it was asked to stop.
     uni_stops: u32,
     relocation: Relocation,
+    /// The path that quiche sends by, once it was asked for; it changes with what comes and with timers alone.
+    active: Cell<Option<Option<Pair>>>,
     payload: Payload,
     /// Datagrams dropped because too many waited to be sent.
     datagrams_dropped: u64,
@@ -99,6 +102,7 @@ impl Quic {
         Self {
             inner,
             relocation: Relocation::new(home),
+            active: Cell::default(),
             payload: Payload::new(home, payload, searches),
             broken: false,
             next_bidi: side,
@@ -224,6 +228,7 @@ impl Quic {
             self.probe = probe.next(now);
         }
         self.inner.on_timeout();
+        self.active.take();
         self.check_payload();
     }
 
