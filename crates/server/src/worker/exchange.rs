@@ -68,6 +68,7 @@ async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pendin
     match run {
         Run::Session(run) => {
             body.leave();
+            core.close_body(at);
             run_session(core, at, run(Session::begin(core, at, request, chosen))).await;
             Ok(())
         }

@@ -405,6 +405,7 @@ impl Core {
                 Some(Dropped::Tunnel { at, ended }) => {
                     self.sessions.borrow_mut().tunnels.remove(&at);
                     self.unwait(at, Awaits::Room);
+                    self.close_body(at);
                     if !ended {
                         self.abort(at, Code::H3_REQUEST_CANCELLED);
                     }
