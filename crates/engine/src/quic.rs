@@ -26,6 +26,7 @@
 //!   less than was wanted, waits in a list here, looked through once a turn.
 //! - Writing to a stream that has ended and been forgotten gives quiche's `Done`, which otherwise means "no room now".
 
+mod datagrams;
 mod packets;
 mod payload;
 mod streams;
@@ -43,6 +44,7 @@ use crate::config::Limits;
 use crate::probe::PathProbe;
 use crate::relocation::{Pair, Relocation};
 
+use datagrams::DatagramQueues;
 pub(crate) use packets::Packet;
 use packets::active_path;
 use payload::Payload;
@@ -81,8 +83,7 @@ pub struct Quic {
     /// The path that quiche sends by, once it was asked for; it changes with what comes and with timers alone.
     active: Cell<Option<Option<Pair>>>,
     payload: Payload,
-    /// Datagrams dropped because too many waited to be sent.
-    datagrams_dropped: u64,
+    datagrams: DatagramQueues,
     /// Bytes that streams have taken.
     taken: u64,
     /// What is kept of bodies, and how much that may be.
@@ -118,7 +119,7 @@ impl Quic {
             dropped: Vec::new(),
             probe: None,
             uni_stops: 0,
-            datagrams_dropped: 0,
+            datagrams: DatagramQueues::new(limits),
             taken: 0,
             held: Gauge::default(),
             send_buffer: limits.send_buffer.max(SEND_BUFFER_MIN),

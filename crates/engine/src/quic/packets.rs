@@ -35,6 +35,7 @@ impl Quic {
         let (to, from) = self.relocation.path((to, from));
         let result = self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop);
         self.active.take();
+        self.trim_datagrams();
         if swapped {
             // It does not follow what is late or forged.
             if self.relocation.end(self.active_path(), path) {
