@@ -60,7 +60,17 @@ pub(crate) struct Static {
 #[derive(Default)]
 pub(crate) struct Routes {
     declared: Mutex<Vec<Declared>>,
-    in_force: Mutex<Option<Arc<ArcSwap<RouterService>>>>,
+    in_force: Mutex<InForce>,
+}
+
+/// What is answered by. Its handlers keep the host alive, which keeps it.
+#[derive(Default)]
+enum InForce {
+    #[default]
+    Nothing,
+    Routes(Arc<ArcSwap<RouterService>>),
+    /// Nothing any more, whoever declares what.
+    Over,
 }
 
 impl Routes {
@@ -71,7 +81,7 @@ impl Routes {
     /// The service that serves the routes declared so far, and the protocols without HTTP. Later declarations wait.
     ///
     /// # Errors
-    /// A sentence that names every mistake.
+    /// A sentence that names every mistake, or that the server has ended.
     pub(crate) fn build(&self, host: &Arc<Host>) -> Result<(Routed, Vec<(String, u32)>), String> {
         let declared = std::mem::take(&mut *lock(&self.declared));
         let quic = declared.iter().filter_map(|route| match route {
@@ -81,14 +91,22 @@ impl Routes {
         let quic = quic.collect();
         let service = router(host, declared)?;
         let mut in_force = lock(&self.in_force);
-        let swap = in_force.get_or_insert_with(|| Arc::new(ArcSwap::from_pointee(service.clone())));
-        swap.store(Arc::new(service));
-        Ok((Routed(Arc::clone(swap)), quic))
+        let swap = match &*in_force {
+            InForce::Nothing => Arc::new(ArcSwap::from_pointee(service)),
+            InForce::Routes(swap) => {
+                swap.store(Arc::new(service));
+                Arc::clone(swap)
+            }
+            InForce::Over => return Err("the server has ended".into()),
+        };
+        *in_force = InForce::Routes(Arc::clone(&swap));
+        Ok((Routed(swap), quic))
     }
 
-    /// The host answers no more: what it answered before breaks off, and no handler keeps it alive.
-    pub(crate) fn clear(&self) {
-        if let (Some(swap), Ok(empty)) = (&*lock(&self.in_force), Router::new().build()) {
+    /// The host answers no more, for good: what it answered before breaks off, and no handler keeps it alive.
+    pub(crate) fn end(&self) {
+        let before = std::mem::replace(&mut *lock(&self.in_force), InForce::Over);
+        if let (InForce::Routes(swap), Ok(empty)) = (before, Router::new().build()) {
             swap.store(Arc::new(empty));
         }
     }

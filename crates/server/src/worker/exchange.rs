@@ -102,13 +102,15 @@ async fn open(core: &Rc<Core>, at: At, mut parts: response::Parts, pending: Box<
     match run {
         Run::Session(run) => {
             body.leave();
+            core.close_body(at);
             run_session(core, at, run(Session::begin(core, at, request, chosen))).await;
             Ok(())
         }
         #[cfg(feature = "websocket")]
         Run::Tunnel(run) => {
             let Some(stream) = body.into_stream() else { return Err(Abandoned) };
-            fenced(run(Tunnel::new(stream)).as_mut()).await.map_err(|panic| {
+            let tunnel = Tunnel::new(stream).with_leave(core.begin_tunnel(at));
+            fenced(run(tunnel).as_mut()).await.map_err(|panic| {
                 tracing::error!(panic = message_of(&*panic), "a handler panicked: resetting its stream");
                 Abandoned
             })

@@ -3,6 +3,7 @@
 //! A turn reads the whole batch before anything is answered, runs what was woken, then sends in trains:
 //! fewer acknowledgements, fuller packets, one clock read.
 
+mod bodies;
 mod core;
 mod exchange;
 mod executor;
@@ -384,6 +385,7 @@ impl Worker {
             if expects_continue(&parts) {
                 self.core.expect_continue(at);
             }
+            self.core.open_body(at);
             let stream = StreamBody::new(at, Arc::clone(&self.core.shared));
             RequestBody::stream(stream, &parts.headers, Some(informer))
         };
