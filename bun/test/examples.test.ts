@@ -1,6 +1,7 @@
 /** The examples do what they say. The chat needs two browsers and a port of its own, and is not run here. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { sha256 } from "./tools";
 
 const EXAMPLES = join(import.meta.dir, "../examples");
 
@@ -11,13 +12,16 @@ async function ask(name: string, path: string, init: RequestInit = {}): Promise<
   const { value } = await program.stdout.getReader().read();
   const url = new TextDecoder().decode(value).trim();
   const options = { ...init, protocol: "http3", tls: { rejectUnauthorized: false } };
-  return (await fetch(new URL(path, url), options as never)).text();
+  const response = await fetch(new URL(path, url), options as never);
+  // Awaited here: with the end of this function the program is killed.
+  return await response.text();
 }
 
 for (const [name, path, answer, init] of [
   ["hello", "/hello/w%C3%B6rld", "hello, wörld\n"],
   ["routes", "/users/1", '{"id":"1","name":"Ada"}'],
-  ["bodies", "/upload", `{"bytes":10,"sha256":"${new Bun.CryptoHasher("sha256").update("back again").digest("hex")}"}`, { method: "POST", body: "back again" }],
+  ["bodies", "/upload", `{"bytes":5,"sha256":"${sha256("there")}"}`, { method: "POST", body: "there" }],
+  ["bodies", "/echo", "back again", { method: "POST", body: "back again" }],
   ["hono", "/users/7", '{"id":"7"}'],
 ] as const) {
   test(`${name} answers ${path}`, async () => {
