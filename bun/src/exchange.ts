@@ -1,7 +1,7 @@
 /** One request while JavaScript works on it: reading its body, writing its response, hearing that its client is gone. */
 import type { Bridge, Live } from "./bridge";
 import { RESPOND_RELEASE, RESPOND_STREAM } from "./events";
-import { address, AGAIN, ERROR_ARGUMENT, ERROR_RESET, lastError, native } from "./native";
+import { address, AGAIN, ERROR_ARGUMENT, ERROR_LIMIT, ERROR_RESET, lastError, native } from "./native";
 
 /** Most bytes read in one piece. */
 const PIECE = 64 * 1024;
@@ -151,6 +151,21 @@ export class Exchange implements Live {
     }, { highWaterMark: 0 });
   }
 
+  /** Sends an interim response (1xx) at once, before the answer. */
+  inform(status: number, headers: string): void {
+    // RFC 9114 §4.5: HTTP/3 does not switch protocols.
+    if (!Number.isInteger(status) || status < 100 || status > 199 || status === 101) {
+      throw new RangeError(`lorraine: an interim response has a status from 100 to 199 but 101, not ${status}`);
+    }
+    if (this.#answered) throw new Error("lorraine: the request was answered: an interim response must come before that");
+    if (this.#done) throw new ConnectionGoneError();
+    const lines = Buffer.from(headers, "latin1");
+    const told = native.lorraine_request_inform(
+      this.handle, status, address(lines.length > 0 ? lines : null), lines.length,
+    );
+    if (told < 0) throw this.#failure(told, "an interim response cannot be sent");
+  }
+
   /** Answers with all there is. */
   respond(status: number, headers: string, body: string | Uint8Array | null): void {
     if (this.#done || this.#answered) return;
@@ -199,7 +214,7 @@ export class Exchange implements Live {
 
   /** What a call failed of: the client is gone, or what was passed cannot be sent. */
   #failure(result: number, what: string): Error {
-    if (result === ERROR_ARGUMENT) return new Error(`lorraine: ${what}: ${lastError()}`);
+    if (result === ERROR_ARGUMENT || result === ERROR_LIMIT) return new Error(`lorraine: ${what}: ${lastError()}`);
     return new ConnectionGoneError();
   }
 

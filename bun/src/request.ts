@@ -4,8 +4,10 @@
  * An object of this class is an `instanceof Request`, with every property and method of one. What is not cheap to have
  * (headers, a real `Request` for `clone`, `formData` and the like) is made on first use.
  */
+import type { HeadersInit } from "bun";
 import { FLAG_EARLY_DATA, FLAG_HAS_BODY } from "./events";
 import type { Exchange } from "./exchange";
+import { headerLines } from "./routes";
 
 /** A request as handlers get it. */
 export interface H3Request<P = Record<string, string>> extends Request {
@@ -13,6 +15,11 @@ export interface H3Request<P = Record<string, string>> extends Request {
   readonly params: P;
   /** Whether it came in early data, and so may be a replay. */
   readonly earlyData: boolean;
+  /**
+   * Sends an interim response at once, before the answer: `inform(103, { link: "</style.css>; rel=preload; as=style" })`.
+   * A status from 100 to 199 but 101. Throws if the request was answered, or 16 wait on their way already.
+   */
+  inform(status: number, headers?: HeadersInit): void;
 }
 
 const LINES_BEFORE_PARAMS = 6;
@@ -80,6 +87,11 @@ class LazyRequest {
 
   get earlyData(): boolean {
     return (this.#flags & FLAG_EARLY_DATA) !== 0;
+  }
+
+  inform(status: number, headers?: HeadersInit): void {
+    if (this.#exchange === null) throw new Error("lorraine: a request for a session has no interim responses");
+    this.#exchange.inform(status, headers === undefined ? "" : headerLines(new Headers(headers)));
   }
 
   get signal(): AbortSignal {
