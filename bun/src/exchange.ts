@@ -18,6 +18,28 @@ export function readPiece(handle: number): Uint8Array | null | undefined {
   throw new ConnectionGoneError();
 }
 
+/** The trailers of a body that was read to its end; `null`: there are none. */
+function readTrailers(handle: number): Headers | null {
+  // A field section of a request has at most 16 KiB.
+  const length = native.lorraine_request_trailers(handle, scratch, PIECE);
+  if (length < 0 || length > PIECE) throw new ConnectionGoneError();
+  if (length === 0) return null;
+  const lines = Buffer.from(scratch.buffer, 0, length).toString("latin1").split("\n");
+  return fieldsOf(lines, 0, lines.length - 1);
+}
+
+/** Fields that are `name:value` or `name: value` lines: `count` of them, from `first` on. */
+export function fieldsOf(lines: string[], first: number, count: number): Headers {
+  const pairs: [string, string][] = [];
+  for (let at = first; at < first + count; at++) {
+    const line = lines[at] ?? "";
+    const colon = line.indexOf(":");
+    // Space before a value is dropped by `Headers`.
+    pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
+  }
+  return new Headers(pairs);
+}
+
 /** The peer broke a body or a stream off. */
 export class StreamResetError extends Error {
   override readonly name = "StreamResetError";
@@ -50,6 +72,9 @@ export class Exchange implements Live {
   #readable: (() => void) | null = null;
   #writable: (() => void) | null = null;
   #read = 0;
+  /** The body was read to its end. */
+  #ended = false;
+  #trailers: PromiseWithResolvers<Headers | null> | null = null;
   #done = false;
   #answered = false;
   #registered = false;
@@ -85,6 +110,10 @@ export class Exchange implements Live {
     this.#bridge.live.set(this.handle, this);
   }
 
+  onReset(code: number): void {
+    this.#trailers?.reject(new StreamResetError(code));
+  }
+
   onReadable(): void {
     const readable = this.#readable;
     this.#readable = null;
@@ -112,19 +141,48 @@ export class Exchange implements Live {
   /** The next piece of the body; `null` at the end. */
   async next(): Promise<Uint8Array | null> {
     for (;;) {
-      if (this.#done) throw new ConnectionGoneError();
-      const piece = readPiece(this.handle);
-      if (piece !== undefined) {
-        this.#read += piece?.length ?? 0;
-        if (this.#read > this.#maxBody) {
-          native.lorraine_stop_sending(this.handle, 0);
-          throw new BodyTooLargeError(this.#maxBody);
-        }
-        return piece;
-      }
+      const piece = this.#take();
+      if (piece !== undefined) return piece;
       this.register();
       await new Promise<void>(resolve => { this.#readable = resolve; });
     }
+  }
+
+  /** As {@link next}; `undefined`: there is nothing yet. */
+  #take(): Uint8Array | null | undefined {
+    try {
+      if (this.#done) throw new ConnectionGoneError();
+      const piece = readPiece(this.handle);
+      if (piece === null) this.#onEndOfBody();
+      else if (piece !== undefined) this.#count(piece.length);
+      return piece;
+    } catch (error) {
+      this.#trailers?.reject(error);
+      throw error;
+    }
+  }
+
+  #onEndOfBody(): void {
+    this.#ended = true;
+    this.#trailers?.resolve(readTrailers(this.handle));
+  }
+
+  #count(length: number): void {
+    this.#read += length;
+    if (this.#read <= this.#maxBody) return;
+    native.lorraine_stop_sending(this.handle, 0);
+    throw new BodyTooLargeError(this.#maxBody);
+  }
+
+  /** What follows the body, once that was read to its end. Rejected where it will not be, which nobody need hear of. */
+  get trailers(): Promise<Headers | null> {
+    if (this.#trailers !== null) return this.#trailers.promise;
+    const trailers = (this.#trailers = Promise.withResolvers());
+    trailers.promise.catch(() => {});
+    if (this.#done) trailers.reject(new ConnectionGoneError());
+    else if (this.#ended) this.#onEndOfBody();
+    else this.register();
+    return trailers.promise;
   }
 
   /** The whole body. */
@@ -239,6 +297,7 @@ export class Exchange implements Live {
     if (this.#done) return;
     this.#done = true;
     this.#cancel = null;
+    this.#trailers?.reject(new ConnectionGoneError());
     if (this.#registered) this.#bridge.live.delete(this.handle);
     this.#onDone();
   }

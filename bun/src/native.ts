@@ -35,6 +35,7 @@ const symbols = {
   lorraine_doorbell: { args: [u64], returns: "i32" },
   lorraine_set_doorbell: { args: [u64, "ptr", "ptr"], returns: "i32" },
   lorraine_submit: { args: ["ptr", u64], returns: "i32" },
+  lorraine_request_trailers: { args: [u64, "ptr", u64], returns: FFIType.i64_fast },
   lorraine_request_inform: { args: [u64, "u32", "ptr", u64], returns: "i32" },
   lorraine_respond: { args: [u64, "u32", "ptr", u64, "ptr", u64, "u32"], returns: "i32" },
   lorraine_read: { args: [u64, "ptr", u64, "ptr"], returns: FFIType.i64_fast },

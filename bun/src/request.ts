@@ -6,7 +6,7 @@
  */
 import type { HeadersInit } from "bun";
 import { FLAG_EARLY_DATA, FLAG_HAS_BODY } from "./events";
-import type { Exchange } from "./exchange";
+import { type Exchange, fieldsOf } from "./exchange";
 import { headerLines } from "./routes";
 
 /** A request as handlers get it. */
@@ -20,6 +20,11 @@ export interface H3Request<P = Record<string, string>> extends Request {
    * A status from 100 to 199 but 101. Throws if the request was answered, or 16 wait on their way already.
    */
   inform(status: number, headers?: HeadersInit): void;
+  /**
+   * The trailers, `null` if there are none: known when the body was read to its end, which does not happen by itself. To
+   * be asked for before the answer. Rejected if the client breaks off, or the answer is through before the body's end.
+   */
+  readonly trailers: Promise<Headers | null>;
 }
 
 const LINES_BEFORE_PARAMS = 6;
@@ -44,9 +49,12 @@ class LazyRequest {
     this.#exchange = exchange;
   }
 
+  #all(): string[] {
+    return (this.#lines ??= this.#text.split("\n"));
+  }
+
   #line(index: number): string {
-    this.#lines ??= this.#text.split("\n");
-    return this.#lines[index] ?? "";
+    return this.#all()[index] ?? "";
   }
 
   get method(): string {
@@ -72,14 +80,7 @@ class LazyRequest {
 
   get headers(): Headers {
     if (this.#headers !== null) return this.#headers;
-    const pairs: [string, string][] = [];
-    const first = LINES_BEFORE_PARAMS + (this.#counts >>> 16);
-    for (let n = this.#counts & 0xffff, at = first; n > 0; n--, at++) {
-      const line = this.#line(at);
-      const colon = line.indexOf(":");
-      pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
-    }
-    const headers = new Headers(pairs);
+    const headers = fieldsOf(this.#all(), LINES_BEFORE_PARAMS + (this.#counts >>> 16), this.#counts & 0xffff);
     // HTTP/3 has `:authority` in its place; programs look for `host`.
     if (!headers.has("host")) headers.set("host", this.#line(2));
     return (this.#headers = headers);
@@ -92,6 +93,11 @@ class LazyRequest {
   inform(status: number, headers?: HeadersInit): void {
     if (this.#exchange === null) throw new Error("lorraine: a request for a session has no interim responses");
     this.#exchange.inform(status, headers === undefined ? "" : headerLines(new Headers(headers)));
+  }
+
+  get trailers(): Promise<Headers | null> {
+    if (!this.hasBody || this.#exchange === null) return Promise.resolve(null);
+    return this.#exchange.trailers;
   }
 
   get signal(): AbortSignal {
