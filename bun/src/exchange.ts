@@ -2,6 +2,7 @@
 import type { Bridge, Live } from "./bridge";
 import { RESPOND_RELEASE, RESPOND_STREAM } from "./events";
 import { address, AGAIN, ERROR_ARGUMENT, ERROR_LIMIT, ERROR_RESET, lastError, native } from "./native";
+import { Patience } from "./patience";
 
 /** Most bytes read in one piece. */
 const PIECE = 64 * 1024;
@@ -64,6 +65,14 @@ export class BodyTooLargeError extends Error {
   }
 }
 
+/** A request stood still for longer than `server.timeout` allowed it. */
+export class TimeoutError extends Error {
+  override readonly name = "TimeoutError";
+  constructor(readonly seconds: number) {
+    super(`the request stood still for ${seconds} s`);
+  }
+}
+
 export class Exchange implements Live {
   readonly handle: number;
   readonly #bridge: Bridge;
@@ -78,6 +87,9 @@ export class Exchange implements Live {
   #done = false;
   #answered = false;
   #registered = false;
+  #patience: Patience | null = null;
+  /** What it was given up for, before the response was through. */
+  #gone: Error | null = null;
   #abort: AbortController | null = null;
   #cancel: ((reason: unknown) => void) | null = null;
 
@@ -96,10 +108,10 @@ export class Exchange implements Live {
     return this.#done;
   }
 
-  /** Aborted when the client goes away before the response is through. */
+  /** Aborted when the client goes away before the response is through, or {@link allow} had it given up. */
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.#done && !this.#answered) this.#abort.abort(new ConnectionGoneError());
+    if (this.#gone !== null) this.#abort.abort(this.#gone);
     return this.#abort.signal;
   }
 
@@ -128,12 +140,36 @@ export class Exchange implements Live {
 
   onEnded(): void {
     if (this.#done) return;
-    const gone = new ConnectionGoneError();
-    const cancel = this.#cancel;
     native.lorraine_release(this.handle);
+    this.#giveUp(new ConnectionGoneError());
+  }
+
+  /** Lets it stand still for so long, then answers it, or breaks its answer off; 0: as long as it likes. */
+  allow(milliseconds: number): void {
+    this.#patience?.stop();
+    if (milliseconds === 0 || this.#done) this.#patience = null;
+    else this.#patience = new Patience(milliseconds, () => this.#onStill(milliseconds));
+  }
+
+  #onStill(milliseconds: number): void {
+    if (this.#answered) {
+      native.lorraine_reset(this.handle, 0);
+      native.lorraine_release(this.handle);
+    } else {
+      this.#answered = true;
+      // RFC 9110 §15.5.9: the client did not send all of its request. Otherwise it is the handler that is late.
+      this.#bridge.respond(this.handle, this.#readable === null ? 503 : 408, "", null, RESPOND_RELEASE);
+    }
+    this.#giveUp(new TimeoutError(milliseconds / 1000));
+  }
+
+  /** It is over before the response is through: everyone who waits for something hears of it. */
+  #giveUp(error: Error): void {
+    const cancel = this.#cancel;
+    this.#gone = error;
     this.#finish();
-    this.#abort?.abort(gone);
-    cancel?.(gone);
+    this.#abort?.abort(error);
+    cancel?.(error);
     this.onReadable();
     this.onWritable();
   }
@@ -151,8 +187,9 @@ export class Exchange implements Live {
   /** As {@link next}; `undefined`: there is nothing yet. */
   #take(): Uint8Array | null | undefined {
     try {
-      if (this.#done) throw new ConnectionGoneError();
+      if (this.#done) throw this.#gone ?? new ConnectionGoneError();
       const piece = readPiece(this.handle);
+      if (piece !== undefined) this.#patience?.moved();
       if (piece === null) this.#onEndOfBody();
       else if (piece !== undefined) this.#count(piece.length);
       return piece;
@@ -179,7 +216,7 @@ export class Exchange implements Live {
     if (this.#trailers !== null) return this.#trailers.promise;
     const trailers = (this.#trailers = Promise.withResolvers());
     trailers.promise.catch(() => {});
-    if (this.#done) trailers.reject(new ConnectionGoneError());
+    if (this.#done) trailers.reject(this.#gone ?? new ConnectionGoneError());
     else if (this.#ended) this.#onEndOfBody();
     else this.register();
     return trailers.promise;
@@ -222,6 +259,7 @@ export class Exchange implements Live {
       this.handle, status, address(lines.length > 0 ? lines : null), lines.length,
     );
     if (told < 0) throw this.#failure(told, "an interim response cannot be sent");
+    this.#patience?.moved();
   }
 
   /** Answers with all there is. */
@@ -252,6 +290,7 @@ export class Exchange implements Live {
       await source.cancel(error).catch(() => {});
       throw error;
     }
+    this.#patience?.moved();
     this.#cancel = reason => void source.cancel(reason).catch(() => {});
     try {
       for (const piece of first) await this.#write(piece);
@@ -282,6 +321,7 @@ export class Exchange implements Live {
       if (this.#done) throw new ConnectionGoneError();
       const taken = native.lorraine_write(this.handle, rest, rest.length);
       if (taken < 0) throw this.#failure(taken, "a body cannot be sent");
+      if (taken > 0) this.#patience?.moved();
       if (taken === rest.length) return;
       rest = rest.subarray(taken);
       await new Promise<void>(resolve => { this.#writable = resolve; });
@@ -297,7 +337,8 @@ export class Exchange implements Live {
     if (this.#done) return;
     this.#done = true;
     this.#cancel = null;
-    this.#trailers?.reject(new ConnectionGoneError());
+    this.#patience?.stop();
+    this.#trailers?.reject(this.#gone ?? new ConnectionGoneError());
     if (this.#registered) this.#bridge.live.delete(this.handle);
     this.#onDone();
   }

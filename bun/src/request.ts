@@ -180,6 +180,10 @@ class LazyRequest {
   static peer(request: LazyRequest): string {
     return request.#line(4);
   }
+
+  static exchange(request: LazyRequest): Exchange | null {
+    return request.#exchange;
+  }
 }
 
 Object.setPrototypeOf(LazyRequest.prototype, Request.prototype);
@@ -192,4 +196,9 @@ export function makeRequest(text: string, counts: number, flags: number, exchang
 /** The address that a request came from, as text; "" for requests that did not come over a connection. */
 export function peerOf(request: Request): string {
   return request instanceof LazyRequest ? LazyRequest.peer(request) : "";
+}
+
+/** The exchange behind a request; `undefined` for requests that did not come over a connection, `null` for a session's. */
+export function exchangeOf(request: Request): Exchange | null | undefined {
+  return request instanceof LazyRequest ? LazyRequest.exchange(request) : undefined;
 }

@@ -1,11 +1,11 @@
 /** `serve`: a running server as a program holds it. */
 import { readFileSync } from "node:fs";
 import { Bridge, type Doorbell, type Listener } from "./bridge";
-import { BodyTooLargeError, ConnectionGoneError, Exchange } from "./exchange";
+import { BodyTooLargeError, ConnectionGoneError, Exchange, TimeoutError } from "./exchange";
 import { readMetrics, type Metrics } from "./metrics";
 import { address, check, native } from "./native";
 import { type Answer, encodeOptions, type MaybePromise, type PEM, type ServeOptions, type TLSOptions } from "./options";
-import { type H3Request, makeRequest, peerOf } from "./request";
+import { exchangeOf, type H3Request, makeRequest, peerOf } from "./request";
 import { send } from "./respond";
 import { FALLBACK, RouteTable } from "./routes";
 import type { WebTransportSession } from "./session";
@@ -14,6 +14,8 @@ import { SessionTable } from "./sessions";
 const MAX_BODY = 128 * 1024 * 1024;
 /** How long a stop waits for what is under way, unless it is told otherwise. */
 const GRACE_MS = 30_000;
+/** Seconds that a timer can hold. */
+const MAX_TIMEOUT = 2_147_483;
 
 /** A running server. */
 export class Server<D = undefined> implements Listener, AsyncDisposable, Disposable {
@@ -121,6 +123,24 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     let ip = peer.slice(0, colon).replace(/^\[|\]$/g, "");
     if (ip.startsWith("::ffff:") && ip.includes(".")) ip = ip.slice(7);
     return { address: ip, port: Number(peer.slice(colon + 1)), family: ip.includes(":") ? "IPv6" : "IPv4" };
+  }
+
+  /**
+   * Lets a request stand still for `seconds`, from now and from each piece of its body that is read, each interim response,
+   * the fields of its answer and each piece of that which the connection takes; 0: for as long as it likes.
+   *
+   * Where it stands still for longer, `request.signal` is aborted with a {@link TimeoutError}, what reads its body fails with
+   * that, and the client gets 408 if the body is what was waited for, 503 if the handler is, or a reset if the answer had
+   * begun. What the handler gives back after that goes nowhere. Nothing happens to requests that did not come over a
+   * connection, and to those that are through.
+   */
+  timeout(request: Request, seconds: number): void {
+    if (!(seconds >= 0 && seconds <= MAX_TIMEOUT)) {
+      throw new RangeError(`lorraine: a timeout must be from 0 to ${MAX_TIMEOUT} seconds, not ${seconds}`);
+    }
+    const exchange = exchangeOf(request);
+    if (exchange === null) throw new Error("lorraine: a request for a session has no timeout");
+    exchange?.allow(seconds * 1000);
   }
 
   /** Asks `fetch` without a socket, for tests: routes are the native router's, and not asked. */
@@ -255,7 +275,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
 
   /** A body failed after its response had begun: the client saw a reset. */
   #onStreamFailed(error: unknown): void {
-    if (!(error instanceof ConnectionGoneError)) this.onError(error);
+    if (!(error instanceof ConnectionGoneError || error instanceof TimeoutError)) this.onError(error);
   }
 
   #declare(options: ServeOptions<D, string>, before: RouteTable | null): RouteTable {
