@@ -299,6 +299,8 @@ export class Exchange implements Live {
       if (this.#done) return;
       native.lorraine_reset(this.handle, 0);
       this.#release();
+      // The event that says so is not waited for any more.
+      if (error instanceof ConnectionGoneError) this.#giveUp(error);
       await source.cancel(error).catch(() => {});
       throw error;
     }

@@ -230,6 +230,15 @@ describe("signal", () => {
         begun.push(request);
         return new Response(new ReadableStream({ pull: () => new Promise(() => {}) }));
       },
+      "/much": request => {
+        begun.push(request);
+        return new Response(new ReadableStream({
+          async pull(controller) {
+            controller.enqueue(new Uint8Array(65_536));
+            await Bun.sleep(0);
+          },
+        }));
+      },
       "/done": request => {
         begun.push(request);
         return "done";
@@ -261,6 +270,18 @@ describe("signal", () => {
     own.abort();
     await within(heard, "abort");
     expect(await text).toBeInstanceOf(Error);
+  });
+
+  test("is aborted when the client goes while the body comes faster than it is taken", async () => {
+    const own = new AbortController();
+    const response = await h3(new URL("/much", forever.url), { signal: own.signal });
+    const { signal } = begun.pop()!;
+    const heard = new Promise(resolve => signal.addEventListener("abort", resolve, { once: true }));
+    const text = response.text().catch(error => error);
+    own.abort();
+    await within(heard, "abort");
+    expect((signal.reason as Error).name).toBe("ConnectionGoneError");
+    await text;
   });
 
   test("that is asked for only after the client went is aborted already", async () => {
