@@ -17,6 +17,11 @@ export type PEM = string | Uint8Array | BunFile | Blob;
 export interface TLSOptions {
   cert: PEM;
   key: PEM;
+  /**
+   * A name that clients ask for, to whom this is to be shown. The names in the certificates decide; `serve` throws where
+   * this is not among them, or another certificate has it first.
+   */
+  serverName?: string;
 }
 
 /** How packets are sent, and how much waits. */

@@ -1,10 +1,10 @@
 /** `serve`: a running server as a program holds it. */
-import { readFileSync } from "node:fs";
 import { Bridge, type Doorbell, type Listener } from "./bridge";
+import { giveCertificates, readCertificates, tryCertificates } from "./certificates";
 import { BodyTooLargeError, ConnectionGoneError, Exchange, TimeoutError } from "./exchange";
 import { readMetrics, type Metrics } from "./metrics";
-import { address, check, native } from "./native";
-import { type Answer, encodeOptions, type MaybePromise, type PEM, type ServeOptions, type TLSOptions } from "./options";
+import { check, native } from "./native";
+import { type Answer, encodeOptions, type MaybePromise, type ServeOptions } from "./options";
 import { exchangeOf, type H3Request, makeRequest, peerOf } from "./request";
 import { send } from "./respond";
 import { FALLBACK, RouteTable } from "./routes";
@@ -44,7 +44,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     this.#handle = Number(bits[0]);
     let bridge: Bridge | undefined;
     try {
-      this.#giveCertificates(options.tls);
+      if (options.tls !== undefined) giveCertificates(this.#handle, readCertificates(options.tls));
       this.#table = this.#declare(options, null);
       bridge = new Bridge(this.#handle, this, options.doorbell ?? "socket");
       this.#bridge = bridge;
@@ -105,13 +105,17 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
       throw new Error("lorraine: a server made without webtransport cannot take it up: clients were told at the start");
     }
     // First: nothing has changed yet where a certificate cannot be used.
-    if (options.tls !== undefined) this.#giveCertificates(options.tls);
+    const identities = options.tls === undefined ? null : readCertificates(options.tls);
+    if (identities !== null) tryCertificates(identities);
     const table = this.#declare(next, this.#table);
     check(native.lorraine_reload_routes(this.#handle), "the routes cannot be exchanged");
     this.#table = table;
     this.#options = next;
     this.#sessions.options = next.webtransport;
-    if (options.tls !== undefined) check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
+    if (identities !== null) {
+      giveCertificates(this.#handle, identities);
+      check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
+    }
     return this;
   }
 
@@ -283,27 +287,6 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     table.declare(this.#handle, (options.routes ?? {}) as Record<string, unknown>, options.webtransport !== undefined);
     return table;
   }
-
-  #giveCertificates(tls: TLSOptions | TLSOptions[] | undefined): void {
-    for (const { cert, key } of tls === undefined ? [] : Array.isArray(tls) ? tls : [tls]) {
-      const [certificates, own] = [pem(cert), pem(key)];
-      const given = native.lorraine_add_certificate(
-        this.#handle, address(certificates), certificates.length, address(own), own.length,
-      );
-      check(given, "the certificate cannot be used");
-    }
-  }
-}
-
-/** PEM as bytes. Files are read at once: a server that starts late is of no use to anyone. */
-function pem(value: PEM): Uint8Array {
-  if (typeof value === "string") return Buffer.from(value);
-  if (value instanceof Uint8Array) return value;
-  const { name } = value as { name?: string };
-  if (value instanceof Blob && typeof name === "string") return readFileSync(name);
-  const bytes = Bun.peek((value as Blob).bytes());
-  if (bytes instanceof Promise) throw new TypeError("lorraine: PEM must be text, bytes, or Bun.file(path)");
-  return bytes;
 }
 
 function isAny(hostname: string): boolean {
