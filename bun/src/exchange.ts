@@ -1,5 +1,6 @@
 /** One request while JavaScript works on it: reading its body, writing its response, hearing that its client is gone. */
 import type { Bridge, Live } from "./bridge";
+import { BodyTooLargeError, ConnectionGoneError, StreamResetError, TimeoutError } from "./errors";
 import { RESPOND_RELEASE, RESPOND_STREAM } from "./events";
 import { address, AGAIN, ERROR_ARGUMENT, ERROR_LIMIT, ERROR_RESET, lastError, native } from "./native";
 import { Patience } from "./patience";
@@ -39,38 +40,6 @@ export function fieldsOf(lines: string[], first: number, count: number): Headers
     pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
   }
   return new Headers(pairs);
-}
-
-/** The peer broke a body or a stream off. */
-export class StreamResetError extends Error {
-  override readonly name = "StreamResetError";
-  constructor(readonly code: number) {
-    super(`the peer reset the stream with code ${code}`);
-  }
-}
-
-/** The client is gone, or the stream is over. */
-export class ConnectionGoneError extends Error {
-  override readonly name = "ConnectionGoneError";
-  constructor() {
-    super("the client is gone, or the stream is over");
-  }
-}
-
-/** A body had more bytes than `maxRequestBodySize` allows. */
-export class BodyTooLargeError extends Error {
-  override readonly name = "BodyTooLargeError";
-  constructor(readonly limit: number) {
-    super(`the request body is longer than ${limit} bytes`);
-  }
-}
-
-/** A request stood still for longer than `server.timeout` allowed it. */
-export class TimeoutError extends Error {
-  override readonly name = "TimeoutError";
-  constructor(readonly seconds: number) {
-    super(`the request stood still for ${seconds} s`);
-  }
 }
 
 export class Exchange implements Live {

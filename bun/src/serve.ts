@@ -1,7 +1,8 @@
 /** `serve`: a running server as a program holds it. */
 import { Bridge, type Doorbell, type Listener } from "./bridge";
 import { giveCertificates, readCertificates, tryCertificates } from "./certificates";
-import { BodyTooLargeError, ConnectionGoneError, Exchange, TimeoutError } from "./exchange";
+import { BodyTooLargeError, ConnectionGoneError, TimeoutError } from "./errors";
+import { Exchange } from "./exchange";
 import { readMetrics, type Metrics } from "./metrics";
 import { check, native } from "./native";
 import { type Answer, encodeOptions, type MaybePromise, type ServeOptions } from "./options";
