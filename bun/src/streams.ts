@@ -1,6 +1,7 @@
 /** Streams of sessions, as the W3C has them, with a quicker way to write. */
 import type { Bridge, Live } from "./bridge";
-import { ConnectionGoneError, readPiece, StreamResetError, toBytes } from "./exchange";
+import { ConnectionGoneError, StreamResetError } from "./errors";
+import { readPiece, toBytes } from "./exchange";
 import { native } from "./native";
 
 /** What a stream or a session failed of. */

@@ -47,6 +47,14 @@ describe("library", () => {
     expect(stderr).toContain("Tried:\n  /lib/x86_64-linux-gnu/libc.so.6: LORRAINE_LIB_PATH; ");
   });
 
+  test("is looked for in the packages of all platforms that there are packages for", async () => {
+    const [maker, loader] = await Promise.all(["scripts/package.ts", "src/native.ts"].map(path => Bun.file(join(ROOT, "bun", path)).text()));
+    const made = /const platforms = \[(.*)\]/.exec(maker!)![1]!.split(", ").map(name => JSON.parse(name));
+    expect(made.length).toBeGreaterThan(4);
+    const looked = [...loader!.matchAll(/case "lorraine-(\S+)": return require\("lorraine-(\S+)"\)\.default;/g)];
+    expect(looked.flatMap(([, name, required]) => [name!, required!])).toEqual(made.flatMap(name => [name, name]));
+  });
+
   test("is loaded without a word", async () => {
     const { code, stdout, stderr } = await run([process.execPath, "-e", `import(${JSON.stringify(PACKAGE)}).then(() => {})`]);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "", stderr: "" });

@@ -264,6 +264,8 @@ describe("resets and stops", () => {
     const stream = await session.createUnidirectionalStream();
     const writer = stream.getWriter();
     const write = writer.write(new Uint8Array(32 * MIB)).catch(error => error);
+    // The page has the stream.
+    await pages[0]!.waitForFunction("globalThis.go !== undefined", null, { polling: 20 });
     expect(await Promise.race([write, Bun.sleep(200).then(() => "waits")])).toBe("waits");
     await within(writer.abort(new WebTransportError("given up", "stream", 55)), "abort");
     expect(await within(write, "write")).toBeInstanceOf(WebTransportError);
