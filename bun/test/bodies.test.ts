@@ -147,7 +147,8 @@ describe("answers", () => {
     for (const body of bodies) {
       answer = () => new Response(body() as never);
       const { code, stdout, stderr } = await get(now);
-      expect([code, stdout]).toEqual([1, "begun"]);
+      // The reset may overtake what was sent before it.
+      expect([code, "begun".startsWith(stdout)]).toEqual([1, true]);
       expect(stderr).toContain("reset");
     }
     expect(errors.told.map(String)).toEqual(["Error: midway", "Error: midway"]);
@@ -211,7 +212,7 @@ describe("uploads", () => {
       const response = await h3(now, { method: "POST", body: pattern(4 * MIB + 1) }).catch(error => error);
       expect(response.status).toBe(413);
     }
-  }, 20_000);
+  }, 120_000);
 
   test("handler may catch that a body is too long", async () => {
     answer = async request => {

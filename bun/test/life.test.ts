@@ -111,7 +111,8 @@ describe("stop", () => {
     await server.stop(true);
     const other = start({ port, fetch: () => "two" });
     expect([other.port, await (await h3(other.url)).text()]).toEqual([port, "two"]);
-  });
+  // Another program may have taken it in that moment.
+  }, { timeout: 120_000, retry: 3 });
 });
 
 describe("reload", () => {
@@ -260,13 +261,24 @@ describe("in the long run", () => {
       const server = serve({ port: 0, hostname: "127.0.0.1", routes: { "/": new Response("x") }, fetch: () => "x" });
       await server.stop(true);
     };
-    for (let n = 0; n < 50; n++) await cycle();
-    Bun.gc(true);
-    const before = rss();
-    for (let n = 0; n < cycles; n++) await cycle();
-    Bun.gc(true);
-    const grown = rss() - before;
-    if (FULL) console.log(`${cycles} servers: memory grew by ${(grown / MIB).toFixed(1)} MiB`);
-    expect(grown).toBeLessThan(24 * MIB);
+    // What a collector has not got round to is no leak, nor is what grows once.
+    const least = async () => {
+      let least = Infinity;
+      for (let n = 0; n < 10; n++) {
+        Bun.gc(true);
+        await Bun.sleep(20);
+        least = Math.min(least, rss());
+      }
+      return least;
+    };
+    const half = async (length: number) => {
+      const before = await least();
+      for (let n = 0; n < length; n++) await cycle();
+      return (await least()) - before;
+    };
+    await half(50);
+    const grown = [await half(cycles / 2), await half(cycles / 2)];
+    if (FULL) console.log(`${cycles} servers: memory grew by ${grown.map(bytes => (bytes / MIB).toFixed(1)).join(" and ")} MiB`);
+    expect(Math.min(...grown)).toBeLessThan(12 * MIB);
   }, 120_000);
 });

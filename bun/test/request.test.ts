@@ -336,5 +336,5 @@ describe("signal", () => {
     child.kill("SIGKILL");
     await within(heard, "abort");
     await until(() => forever.pendingRequests === 0, "end of the request");
-  }, 15_000);
+  }, 120_000);
 });

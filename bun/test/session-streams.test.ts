@@ -32,7 +32,7 @@ async function inPage(server: Server<never>, script: string): Promise<unknown> {
 
 function site(webtransport: WebTransportOptions): Server<never> {
   // Chromium does not always say that a page is gone.
-  const server = serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 2, webtransport: { origins: ["*"], ...webtransport } });
+  const server = serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 5, webtransport: { origins: ["*"], ...webtransport } });
   running.push(server as never);
   return server as never;
 }
@@ -140,7 +140,7 @@ describe("streams", () => {
     `);
     expect(received).toEqual([length, 0]);
     expect(on).toBe(length);
-  }, 60_000);
+  }, 120_000);
 
   testInBrowser("reader that does not read stops the writer, in either direction", async () => {
     let written = 0;
@@ -179,16 +179,16 @@ describe("streams", () => {
     expect([most > 64 * 1024, most < 16 * MIB]).toEqual([true, true]);
     let last = -1;
     const sent = async () => Number(await pages[0]!.evaluate("globalThis.sent"));
-    for (let now = await sent(); now !== last; now = await sent()) {
+    for (let now = await sent(); now !== last || now <= 64 * 1024; now = await sent()) {
       last = now;
       await Bun.sleep(300);
     }
-    expect([last > 64 * 1024, last < 24 * MIB]).toEqual([true, true]);
+    expect(last).toBeLessThan(24 * MIB);
     // The end of the session is the end of everything that waits.
     session.close({ closeCode: 1 });
     expect(await within(endless, "writer")).toBeInstanceOf(WebTransportError);
     expect(await incoming.getReader().read().catch(error => error)).toBeInstanceOf(WebTransportError);
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("resets and stops", () => {
@@ -253,7 +253,7 @@ describe("resets and stops", () => {
     const [stop1, stop2, ...resets] = (await page) as (number | null | undefined)[];
     // Chromium sometimes forgets the code of a stop, as in browser-cases.test.ts; it never makes one up.
     expect([stop1 ?? 0xffff_ffff, stop2 ?? 7, ...resets]).toEqual([0xffff_ffff, 7, 100, 8]);
-  }, { timeout: 20_000, retry: 4 });
+  }, { timeout: 120_000, retry: 4 });
 
   testInBrowser("abort of a writer that waits for room resets the stream at once", async () => {
     const { page, session } = await meet(`
@@ -312,7 +312,8 @@ describe("the end", () => {
     await within(session.closed, "end");
     expect(await within(handled.promise, "handler")).toBeInstanceOf(WebTransportError);
     await within(waiting, "incoming streams");
-    expect([ends, server.pendingSessions, server.metrics().bridge.handles]).toEqual([["closed"], 0, 0]);
+    await until(() => server.pendingSessions === 0 && server.metrics().bridge.handles === 0, "end of every handle");
+    expect(ends).toEqual(["closed"]);
   });
 
   testInBrowser("pages that are opened and left in a hurry leave nothing behind", async () => {
@@ -327,6 +328,6 @@ describe("the end", () => {
       await pages.pop()!.close();
     }
     await until(() => ends.length === 10 && server.pendingSessions === 0, "end of every session");
-    expect(server.metrics().bridge.handles).toBe(0);
-  }, 30_000);
+    await until(() => server.metrics().bridge.handles === 0, "end of every handle");
+  }, 120_000);
 });
