@@ -141,6 +141,33 @@ describe("the end of a session", () => {
     expect(server.publish("topic", "x")).toBe(0);
   });
 
+  testWithClient("streams that are first asked for after the end are at their end", async () => {
+    const opened = Promise.withResolvers<WebTransportSession>();
+    const server = site({ open: session => opened.resolve(session) });
+    await talk(server.url, ["/close 5 over"]);
+    const session = await within(opened.promise, "session");
+    await within(session.closed, "end");
+    for (const streams of [session.incomingBidirectionalStreams, session.incomingUnidirectionalStreams]) {
+      const reader = streams.getReader() as ReadableStreamDefaultReader<unknown>;
+      expect(await within(reader.read(), "end of the streams")).toEqual({ done: true, value: undefined });
+    }
+  });
+
+  testWithClient("session that is closed before it is open has neither open nor close", async () => {
+    const told: string[] = [];
+    const server = site({
+      upgrade(_, own) {
+        queueMicrotask(() => { for (const session of own.sessions) session.close({ closeCode: 9, reason: "early" }); });
+        return undefined;
+      },
+      open: () => void told.push("open"),
+      close: () => void told.push("close"),
+    });
+    expect((await listen(server.url)).stdout).toContain("closed: by the server, code 9, early");
+    await until(() => server.pendingSessions === 0, "end of the session");
+    expect(told).toEqual([]);
+  });
+
   testWithClient("handler that throws closes the session with 0x102, at once or later; the server goes on", async () => {
     const throws: WebTransportOptions[] = [
       { open: () => { throw new Error("open"); } },
@@ -185,6 +212,9 @@ describe("the end of a session", () => {
     child.kill("SIGKILL");
     expect(await within(session.closed, "end")).toMatchObject({ closeCode: 0 });
     expect(await incoming).toBeInstanceOf(WebTransportError);
+    // Also what is first asked for now.
+    const late = session.incomingUnidirectionalStreams.getReader().read().catch(error => error);
+    expect(await within(late, "late reader")).toBeInstanceOf(WebTransportError);
     await until(() => server.pendingSessions === 0 && server.metrics().bridge.handles === 0, "end of every handle");
   });
 
