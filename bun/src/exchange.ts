@@ -276,8 +276,6 @@ export class Exchange implements Live {
     if (this.#done) return;
     native.lorraine_finish(this.handle, null, 0);
     this.#release();
-    // Who still reads the body hears that it is over.
-    this.onReadable();
   }
 
   /** What a call failed of: the client is gone, or what was passed cannot be sent. */
@@ -302,6 +300,9 @@ export class Exchange implements Live {
   #release(): void {
     native.lorraine_release(this.handle);
     this.#finish();
+    // Who still reads the body hears that it is over.
+    this.onReadable();
+    this.onWritable();
   }
 
   #finish(): void {

@@ -239,6 +239,34 @@ describe("uploads", () => {
     expect(await within(after.promise.catch(error => error), "reading")).toBeInstanceOf(ConnectionGoneError);
   });
 
+  test("reading an upload that has no end fails when the answer does, before it begins or midway", async () => {
+    const answers = [
+      () => new Response((async function* () {
+        await Bun.sleep(1);
+        yield "begun";
+        await Bun.sleep(1);
+        throw new Error("midway");
+      })() as never),
+      () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) }), { headers: { "content-length": "none" } }),
+    ];
+    for (const make of answers) {
+      using errors = errorsTold();
+      const reading = Promise.withResolvers<unknown>();
+      const leave = new AbortController();
+      answer = request => {
+        request.text().then(reading.resolve, reading.resolve);
+        return make();
+      };
+      const body = new ReadableStream({ start: controller => controller.enqueue(pattern(1_000)) });
+      const init = { method: "POST", body, signal: leave.signal, duplex: "half" };
+      const asked = h3(now, init as never).then(response => response.text()).catch(error => error);
+      expect(await within(reading.promise, "reading")).toBeInstanceOf(ConnectionGoneError);
+      await until(() => errors.told.length === 1, "the error");
+      leave.abort();
+      await asked;
+    }
+  });
+
   test("upload and answer flow at the same time", async () => {
     answer = request => new Response(request.body!.pipeThrough(new TransformStream({
       transform(piece: Uint8Array, controller) {
