@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect } from "bun:test";
 import type { Page } from "playwright-core";
 import { type BidiStream, type Server, serve, WebTransportError, type WebTransportOptions, type WebTransportSession } from "lorraine";
 import { closeBrowser, environment, openPage, testInBrowser } from "./browser";
-import { MIB, settled, until, within } from "./tools";
+import { MIB, pattern, settled, until, within } from "./tools";
 
 const running: Server<never>[] = [];
 const pages: Page[] = [];
@@ -189,6 +189,44 @@ describe("streams", () => {
     expect(await within(endless, "writer")).toBeInstanceOf(WebTransportError);
     expect(await incoming.getReader().read().catch(error => error)).toBeInstanceOf(WebTransportError);
   }, 120_000);
+});
+
+describe("writes that nobody waits for", () => {
+  testInBrowser("arrive in their order, and the end behind them", async () => {
+    const { page, session } = await meet(`
+      const [stream] = await accept(session.incomingUnidirectionalStreams, 1, "uni");
+      const bytes = await readAll(stream);
+      return [bytes.length, await sha256(bytes)];
+    `);
+    const stream = await session.createUnidirectionalStream();
+    const hasher = new Bun.CryptoHasher("sha256");
+    const waits: unknown[] = [];
+    for (let n = 0; n < 12; n++) {
+      const bytes = pattern(MIB, n);
+      hasher.update(bytes);
+      waits.push(stream.write(bytes));
+    }
+    stream.end();
+    expect(() => stream.write("more")).toThrow(WebTransportError);
+    await within(Promise.all(waits), "writes");
+    expect(await page).toEqual([12 * MIB, hasher.digest("hex")]);
+  });
+
+  testInBrowser("fail together when the stream is reset", async () => {
+    const { page, session } = await meet(`
+      const [stream] = await accept(session.incomingUnidirectionalStreams, 1, "uni");
+      await new Promise(resolve => { globalThis.go = resolve; });
+      return (await rejection(readAll(stream), "reset")).streamErrorCode;
+    `);
+    const stream = await session.createUnidirectionalStream();
+    const writes = Array.from({ length: 3 }, () => Promise.resolve(stream.write(new Uint8Array(16 * MIB))).catch(error => error));
+    // Browsers never show a stream to the page that was reset before they got round to it.
+    await until(() => pages[0]!.evaluate("globalThis.go !== undefined") as Promise<boolean>, "the page");
+    stream.reset(56);
+    for (const error of await within(Promise.all(writes), "writes")) expect(error).toBeInstanceOf(WebTransportError);
+    await pages[0]!.evaluate("globalThis.go()");
+    expect(await page).toBe(56);
+  });
 });
 
 describe("resets and stops", () => {
