@@ -1,7 +1,7 @@
 /** What a server goes through: stops, reloads, doorbells, load. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Doorbell, type Server, serve, type ServeOptions } from "lorraine";
-import { FULL, h3, MIB, rss, until, within } from "./tools";
+import { errorsTold, FULL, h3, MIB, rss, until, within } from "./tools";
 
 const running: Server<never>[] = [];
 afterEach(async () => {
@@ -218,6 +218,20 @@ describe("doorbells", () => {
     const timer = setInterval(() => server.poll(), 1);
     await basic(server);
     clearInterval(timer);
+  });
+
+  test("socket that cannot be connected is told, and requests come all the same", async () => {
+    using errors = errorsTold();
+    const connect = Bun.connect;
+    let server: Server;
+    try {
+      Bun.connect = (() => Promise.reject(new Error("on purpose"))) as never;
+      server = start(options("socket"));
+    } finally {
+      Bun.connect = connect;
+    }
+    await basic(server);
+    expect(errors.told.map(String)).toEqual([expect.stringContaining("the doorbell cannot be connected")]);
   });
 
   test("two servers in one process answer for themselves", async () => {
