@@ -18,8 +18,8 @@ const chat = serve<{ name: string }>({
     async uni(session, stream) {
       const text = await new Response(stream).text();
       for (const other of chat.sessions) {
-        const own = await other.createUnidirectionalStream();
-        own.end(`${session.data.name}: ${text}`);
+        // One that leaves, or is slow, keeps it from nobody else.
+        other.createUnidirectionalStream().then(own => own.end(`${session.data.name}: ${text}`)).catch(() => {});
       }
     },
     datagram: (session, data) => void chat.publish("chat", data),
