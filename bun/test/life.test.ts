@@ -266,7 +266,7 @@ describe("in the long run", () => {
     }
     over = true;
     await collect;
-    expect(server.metrics().bridge.handles).toBe(0);
+    await until(() => server.metrics().bridge.handles === 0, "end of every handle");
   });
 
   const cycles = FULL ? 1_000 : 200;
