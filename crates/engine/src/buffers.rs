@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 
@@ -47,19 +47,30 @@ impl Gauge {
 /// A chunk's share of a gauge, until all its parts are gone.
 pub(crate) struct Hold {
     gauge: Gauge,
-    len: usize,
+    len: Cell<usize>,
 }
 
 impl Hold {
-    fn release(&mut self, len: usize) {
-        self.len -= len;
+    fn release(&self, len: usize) {
+        self.len.set(self.len.get() - len);
         self.gauge.0.set(self.gauge.held() - len);
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.gauge.0.set(self.gauge.held() - self.len);
+        self.gauge.0.set(self.gauge.held() - self.len.get());
+    }
+}
+
+/// Tells whether quiche still keeps a part of a chunk. It forgets those of a stream in order: when the last one is gone,
+/// all of the stream is acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Watch(Weak<Hold>);
+
+impl Watch {
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 
@@ -77,7 +88,15 @@ impl Chunk {
     pub(crate) fn held(bytes: Bytes, gauge: &Gauge) -> Self {
         let len = bytes.len() + OVERHEAD;
         gauge.0.set(gauge.held() + len);
-        Self::Shared(bytes, Some(Rc::new(Hold { gauge: gauge.clone(), len })))
+        Self::Shared(bytes, Some(Rc::new(Hold { gauge: gauge.clone(), len: Cell::new(len) })))
+    }
+
+    /// Of chunks that count.
+    pub(crate) fn watch(&self) -> Watch {
+        match self {
+            Self::Shared(_, Some(hold)) => Watch(Rc::downgrade(hold)),
+            Self::Shared(_, None) | Self::Inline(..) => Watch::default(),
+        }
     }
 }
 
@@ -101,8 +120,12 @@ impl quiche::BufSplit for Chunk {
             Self::Shared(bytes, hold) => {
                 let tail = bytes.split_off(at);
                 // What quiche has no room for it gives back, before it has made parts of the rest.
-                let is_whole = hold.as_mut().and_then(Rc::get_mut).map(|hold| hold.release(tail.len())).is_some();
-                Self::Shared(tail, hold.clone().filter(|_| !is_whole))
+                let whole = hold.as_ref().filter(|hold| Rc::strong_count(hold) == 1);
+                let others = if whole.is_some() { None } else { hold.clone() };
+                if let Some(hold) = whole {
+                    hold.release(tail.len());
+                }
+                Self::Shared(tail, others)
             }
         }
     }
@@ -170,10 +193,13 @@ mod tests {
         assert_eq!((rest.as_ref().len(), gauge.held()), (600, 410 + 2 * OVERHEAD));
         let mut twin = whole.clone();
         let part = twin.split_at(100);
+        let watch = part.watch();
         assert_eq!(gauge.held(), 410 + 2 * OVERHEAD);
         drop((whole, twin));
         assert_eq!(gauge.held(), 410 + 2 * OVERHEAD);
+        assert!(watch.is_kept());
         drop(part);
+        assert!(!watch.is_kept());
         assert_eq!(gauge.held(), 10 + OVERHEAD);
         drop(other);
         assert_eq!(gauge.held(), 0);

@@ -21,15 +21,14 @@
 //!   that frame from a late one.) On a stream one way even that is impossible: it is never forgotten, and costs the
 //!   peer one of the streams it may open. So few of a connection are stopped ([`UNI_STOPS_MAX`]); of the others, and of
 //!   those whose type nobody knows (RFC 9114 §6.2 allows either), what comes is dropped.
-//! - An end that is written by itself is lost where all bytes before it are acknowledged before it is sent, as when the
-//!   congestion window was full: quiche takes the stream for complete and forgets it, and the peer waits for the end until
-//!   the connection is over (cloudflare/quiche#2525). Nothing here makes up for that yet; a test of it is ignored.
+//! - An end that is written by itself may be lost; [`ends`] says when, and keeps it until it is safe.
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.
 //! - Writing to a stream that has ended and been forgotten gives quiche's `Done`, which otherwise means "no room now".
 
 mod datagrams;
+mod ends;
 mod packets;
 mod payload;
 mod streams;
@@ -48,6 +47,7 @@ use crate::probe::PathProbe;
 use crate::relocation::{Pair, Relocation};
 
 use datagrams::DatagramQueues;
+use ends::Ends;
 pub(crate) use packets::Packet;
 use packets::active_path;
 use payload::Payload;
@@ -87,6 +87,7 @@ pub struct Quic {
     active: Cell<Option<Option<Pair>>>,
     payload: Payload,
     datagrams: DatagramQueues,
+    ends: Ends,
     /// Bytes that streams have taken.
     taken: u64,
     /// What is kept of bodies, and how much that may be.
@@ -123,6 +124,7 @@ impl Quic {
             probe: None,
             uni_stops: 0,
             datagrams: DatagramQueues::new(limits),
+            ends: Ends::default(),
             taken: 0,
             held: Gauge::default(),
             send_buffer: limits.send_buffer.max(SEND_BUFFER_MIN),

@@ -23,8 +23,10 @@ pub trait Transport {
     /// [`RecvError::Reset`] when the peer reset the stream, [`RecvError::Gone`] when there is no such stream.
     fn recv(&mut self, id: StreamId, out: &mut BytesMut, max: usize) -> Result<Option<Received>, RecvError>;
 
-    /// Copies as many of `bytes` as there is room for; `fin` counts only if all of them were taken. An empty
-    /// `bytes` with `fin` ends the stream.
+    /// Copies as many of `bytes` as there is room for; `fin` counts only if all of them were taken. An empty `bytes`
+    /// with `fin` ends the stream; where that follows bytes that went by [`send_bytes`](Self::send_bytes), a transport may
+    /// wait for their acknowledgement first. (quiche may lose an end that is sent alone. Behind bytes that went by `send`
+    /// nothing is waited for: an end has to go with them, or with others.)
     ///
     /// # Errors
     /// [`SendError::Stopped`] when the peer sent STOP_SENDING, [`SendError::Gone`] when there is no such stream.

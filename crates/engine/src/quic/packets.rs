@@ -103,6 +103,7 @@ impl Quic {
 
     /// Writes the next packet; `None` when there is nothing to say.
     pub(crate) fn produce(&mut self, out: &mut [u8]) -> Option<Packet> {
+        self.ends.on_packet();
         match self.inner.send(out) {
             Ok((len, info)) => return Some(self.packet(len, &info)),
             Err(Error::Done) => return None,

@@ -60,6 +60,7 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
+        self.write_ends();
         let mut room_held = self.room_held();
         let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
         last_words.clear();

@@ -36,9 +36,16 @@ impl Transport for Quic {
         if self.is_unopened(id) {
             return Err(SendError::Gone);
         }
+        if fin && bytes.is_empty() {
+            self.capacity(id, 0)?;
+            if self.ends.defer(id) {
+                return Ok(0);
+            }
+        }
         match self.inner.stream_send(id.value(), bytes, fin) {
             Ok(len) => {
                 self.taken += len as u64;
+                self.ends.on_sent(id, fin && len == bytes.len());
                 Ok(len)
             }
             Err(error) => self.send_error(id, error),
@@ -48,15 +55,17 @@ impl Transport for Quic {
     fn send_bytes(&mut self, id: StreamId, bytes: &mut Bytes, fin: bool) -> Result<usize, SendError> {
         // Asked first, because quiche drops what it was given when it has no room for any of it.
         let room = self.capacity(id, bytes.len().min(1))?;
-        if room == 0 && !bytes.is_empty() {
+        if room == 0 && !bytes.is_empty() || bytes.is_empty() && fin && self.ends.defer(id) {
             return Ok(0);
         }
         // quiche is offered more than it has room for, so that it tells the peer what it lacks.
         let offered = bytes.len().min(self.room_held());
         let piece = Chunk::held(bytes.slice(..offered), &self.held);
+        let watch = piece.watch();
         match self.inner.stream_send_zc(id.value(), piece, fin && offered == bytes.len()) {
             Ok((len, _)) => {
                 self.taken += len as u64;
+                self.ends.on_piece_sent(id, watch, fin && len == bytes.len());
                 bytes.advance(len);
                 if len == offered && !bytes.is_empty() {
                     // It does not know what else is kept back, and will not tell of room by itself.
@@ -102,6 +111,7 @@ impl Transport for Quic {
     }
 
     fn reset(&mut self, id: StreamId, code: Code) {
+        self.ends.forget(id);
         // An error means that there is nothing left to reset.
         let _ = self.inner.stream_shutdown(id.value(), Shutdown::Write, code.value());
     }

@@ -64,7 +64,7 @@ struct DataStream {
 struct Sending {
     state: SendState,
     /// The head, as far as the transport has not taken it.
-    head: BytesMut,
+    head: Bytes,
     waiting: bool,
 }
 
@@ -92,7 +92,7 @@ enum RecvState {
 }
 
 impl Sending {
-    const fn new(is_open: bool, head: BytesMut) -> Self {
+    const fn new(is_open: bool, head: Bytes) -> Self {
         Self { state: if is_open { SendState::Open } else { SendState::Done }, head, waiting: false }
     }
 }
@@ -127,14 +127,14 @@ impl DataStreams {
 
     /// The peer opened a stream: `pending` came with its head, and with `fin` there is no more.
     pub(crate) fn insert_peers(&mut self, id: StreamId, session: StreamId, pending: Bytes, fin: bool) {
-        let send = Sending::new(id.is_bidirectional(), BytesMut::new());
+        let send = Sending::new(id.is_bidirectional(), Bytes::new());
         self.streams.insert(id, DataStream { session, send, recv: Receiving::new(true, pending, fin) });
     }
 
     /// We opened a stream, which begins with this head.
     pub(crate) fn insert_ours(&mut self, id: StreamId, session: StreamId, head: &[u8], t: &mut impl Transport) {
         let recv = Receiving::new(id.is_bidirectional(), Bytes::new(), false);
-        let mut send = Sending::new(true, head.into());
+        let mut send = Sending::new(true, Bytes::copy_from_slice(head));
         send.flush_head(id, t);
         self.streams.insert(id, DataStream { session, send, recv });
     }
@@ -368,10 +368,9 @@ impl Sending {
 
     /// Whether the transport has the head.
     fn flush_head(&mut self, id: StreamId, t: &mut impl Transport) -> bool {
-        if !self.head.is_empty()
-            && let Ok(taken) = t.send(id, &self.head, false)
-        {
-            self.head.advance(taken);
+        // Not by `send`: an end may follow alone.
+        if !self.head.is_empty() {
+            let _ = t.send_bytes(id, &mut self.head, false);
         }
         self.head.is_empty()
     }

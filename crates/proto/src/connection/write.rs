@@ -119,6 +119,8 @@ impl Sending {
             self.out.extend_from_slice(bytes);
             return self.taken_over(id, t);
         }
+        // An end alone may have to wait, see [`Transport::send`]; an empty frame takes it along (RFC 9114 §7.2.1).
+        let bytes = if end && bytes.is_empty() { EMPTY_DATA } else { bytes };
         match t.send(id, bytes, end) {
             Ok(taken) if taken == bytes.len() => self.on_flushed(),
             Ok(taken) => {
@@ -260,5 +262,7 @@ impl Sending {
 
 /// Room below which a write is not worth a packet of its own.
 pub(super) const WORTHWHILE: usize = 1024;
+/// A DATA frame without content.
+const EMPTY_DATA: &[u8] = &[frame::DATA as u8, 0];
 /// The type of a DATA frame and the longest length (RFC 9114 §7.2.1).
 const MAX_DATA_HEADER: usize = 9;

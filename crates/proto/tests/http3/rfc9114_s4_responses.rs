@@ -158,6 +158,23 @@ fn an_early_response_leaves_the_upload_running_until_the_server_stops_it() {
 }
 
 #[test]
+fn an_end_that_comes_alone_takes_an_empty_frame_along() {
+    let mut peer = Script::client();
+    peer.request("POST", b"first", false).unwrap();
+    assert_eq!(peer.send_data(0, &mut Bytes::from_static(b" second"), false), Ok(Sent::All));
+    assert_eq!(peer.message(0).data_frames, 2);
+    assert!(!peer.has_ended(0));
+    assert_eq!(peer.send_data(0, &mut Bytes::new(), true), Ok(Sent::All));
+    let message = peer.message(0);
+    assert_eq!((&message.body[..], message.data_frames), (&b"first second"[..], 3));
+    assert!(peer.has_ended(0));
+    // Where bytes go with it, there is none.
+    let stream = peer.request("POST", b"first", false).unwrap();
+    assert_eq!(peer.send_data(stream, &mut Bytes::from_static(b" last"), true), Ok(Sent::All));
+    assert_eq!((peer.message(stream).data_frames, peer.has_ended(stream)), (2, true));
+}
+
+#[test]
 fn a_response_is_read_after_the_server_stopped_the_upload() {
     let mut peer = Script::client();
     peer.request("POST", b"first", false).unwrap();
