@@ -34,7 +34,7 @@ export const cases = {
     const sent = pattern(1 << 20);
     const stream = await within(session.createBidirectionalStream(), "stream");
     const bothWays = Promise.all([writeAll(stream.writable, sent), readAll(stream.readable)]);
-    const [, received] = await within(bothWays, "echo", 15_000);
+    const [, received] = await within(bothWays, "echo");
     equal([received.length, await sha256(received)], [sent.length, await sha256(sent)], "echo");
   },
 
@@ -61,11 +61,11 @@ export const cases = {
   async sixteen_streams_at_once_each_way(visit) {
     const session = await visit.open("/wt/echo");
     const bodies = range(16).map((index) => pattern(20_000 + index, index));
-    const echoes = within(Promise.all(bodies.map((body) => echo(session, body))), "16 bidi streams", 15_000);
+    const echoes = within(Promise.all(bodies.map((body) => echo(session, body))), "16 bidi streams");
     const send = async (body) => writeAll(await session.createUnidirectionalStream(), body);
-    const sent = within(Promise.all(bodies.map(send)), "16 uni streams", 15_000);
+    const sent = within(Promise.all(bodies.map(send)), "16 uni streams");
     const back = await accept(session.incomingUnidirectionalStreams, 16, "uni stream");
-    const received = await within(Promise.all(back.map(readAll)), "16 uni streams back", 15_000);
+    const received = await within(Promise.all(back.map(readAll)), "16 uni streams back");
     await sent;
     const hashes = await Promise.all(bodies.map(sha256));
     equal(await Promise.all((await echoes).map(sha256)), hashes, "bidi streams");
@@ -315,7 +315,7 @@ function expectReset(visit, error, code) {
 }
 
 async function expectRefused(session) {
-  const error = await rejection(session.ready, "ready", 15_000);
+  const error = await rejection(session.ready, "ready");
   equal(error.name, "WebTransportError", describe(error));
   await rejection(session.closed, "closed");
 }
