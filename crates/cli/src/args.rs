@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
 
+use crate::limits::LimitArgs;
+
 /// An HTTP/3 server and client.
 #[derive(Debug, Parser)]
 #[command(name = "lorraine", version = version(), arg_required_else_help = true)]
@@ -89,12 +91,11 @@ pub(crate) struct CommonArgs {
     /// When clients must prove their address first
     #[arg(long, value_enum, default_value_t = Retry::Auto)]
     pub(crate) retry: Retry,
-    /// Close connections that were silent this long, seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub(crate) idle_timeout: Duration,
     /// On SIGINT or SIGTERM, give requests in flight this long, seconds; a second signal stops at once
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) stop_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -207,7 +208,7 @@ fn cores() -> u8 {
     std::thread::available_parallelism().map_or(1, |cores| u8::try_from(cores.get()).unwrap_or(u8::MAX))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         if args.handshakes { load.handshakes(&connector).await } else { load.requests(&connector).await }
     })??;
     let report = Report::new(load.tally.into_inner(), wall, cpu);
-    output::line(if args.json { report.json() } else { report.text() });
+    output::result(if args.json { report.json() } else { report.text() })?;
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -13,11 +13,11 @@ pub(crate) fn run(args: &CertArgs) -> Outcome {
         Some(path) => {
             let pem = read(path)?;
             let fingerprint = lorraine::certificate::certificate_sha256(&pem);
-            output::line(fingerprint.ok_or_else(|| format!("{} holds no certificate in PEM", path.display()))?);
+            output::result(fingerprint.ok_or_else(|| format!("{} holds no certificate in PEM", path.display()))?)?;
         }
         None => {
             let certificate = DevCertificate::load_or_create_default()?;
-            output::line(certificate.cert_pem());
+            output::result(certificate.cert_pem())?;
             output::note(format!("SHA-256 {}", certificate.sha256()));
         }
     }

@@ -6,6 +6,7 @@ mod cert;
 mod demo;
 mod echo;
 mod get;
+mod limits;
 mod output;
 mod serve;
 mod wt;

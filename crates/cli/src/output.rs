@@ -1,8 +1,10 @@
 //! The program's own words: results on standard output, everything else on standard error.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//!
+//! Whoever reads them may leave (`lorraine demo | head -1`): what nobody hears is dropped, and the program goes on.
 
 use std::error::Error;
 use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 
 use tracing::Level;
 
@@ -14,17 +16,30 @@ pub(crate) fn start_log(verbose: u8) {
         2 => Level::DEBUG,
         _ => Level::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+    // It would tell of errors at standard error, where they come from, and panic.
+    log.log_internal_errors(false).init();
 }
 
-/// A line of the result.
+/// What the command was run for.
+///
+/// # Errors
+/// It cannot be written, though somebody waits for it.
+pub(crate) fn result(text: impl Display) -> Result<(), String> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot write standard output: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// A line that tells how things stand.
 pub(crate) fn line(text: impl Display) {
-    println!("{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// A line beside the result.
 pub(crate) fn note(text: impl Display) {
-    eprintln!("{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Bytes as hexadecimal digits.
@@ -44,5 +59,5 @@ pub(crate) fn error(error: &dyn Error) {
         }
         source = cause.source();
     }
-    eprintln!("{sentence}");
+    note(sentence);
 }

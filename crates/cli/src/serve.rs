@@ -61,7 +61,10 @@ where
     let identity = load_identity(args)?;
     let fingerprint = output::hex(&identity.sha256());
     let facts = Arc::new(RwLock::new(CertificateFacts::of(&identity)));
+    let (engine, http) = args.limits.configs();
     let mut builder = Server::builder()
+        .engine(engine)
+        .http(http)
         .listen(args.listen)
         .certificates(Certificates::new(identity))
         .workers(args.workers)
@@ -71,7 +74,6 @@ where
             Retry::Always => RetryPolicy::Always,
             Retry::Never => RetryPolicy::Never,
         })
-        .idle_timeout(args.idle_timeout)
         .stop_timeout(args.stop_timeout)
         .heed_signals(true);
     if let Some(dir) = args.qlog_dir.as_ref().filter(|_| !args.no_qlog) {

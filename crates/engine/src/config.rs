@@ -204,8 +204,12 @@ pub struct Limits {
     pub connection_ids_per_turn: usize,
     /// DATAGRAM frames kept for the application, the oldest dropped first: 0, which turns the extension off.
     pub datagram_receive_queue: usize,
-    /// DATAGRAM frames waiting to be sent: 0.
+    /// The same in bytes: 256 KiB. The newest is kept whatever its length.
+    pub datagram_receive_queue_bytes: usize,
+    /// DATAGRAM frames waiting to be sent, the oldest dropped first: 0.
     pub datagram_send_queue: usize,
+    /// The same in bytes: 256 KiB. The newest is kept whatever its length.
+    pub datagram_send_queue_bytes: usize,
     /// Packets sent under one key before the connection is closed: 2^23 less 2^16 (RFC 9001 §6.6: AES-GCM loses its
     /// confidentiality past 2^23). quiche cannot change keys by itself.
     pub packets_per_key: u64,
@@ -251,7 +255,9 @@ impl Default for Limits {
             active_connection_ids: 8,
             connection_ids_per_turn: 8,
             datagram_receive_queue: 0,
+            datagram_receive_queue_bytes: 256 << 10,
             datagram_send_queue: 0,
+            datagram_send_queue_bytes: 256 << 10,
             packets_per_key: (1 << 23) - (1 << 16),
             packets_per_key_warning: 1 << 22,
             version_negotiations_per_second: 100,

@@ -97,6 +97,13 @@ pub struct Counters {
     pub transmit_budget_hits: u64,
     /// Turns in which a connection had to wait for acknowledgements at [`send_buffer`](crate::Limits::send_buffer).
     pub send_buffer_hits: u64,
+    /// DATAGRAM frames dropped before the application took them, at
+    /// [`datagram_receive_queue`](crate::Limits::datagram_receive_queue) or
+    /// [`datagram_receive_queue_bytes`](crate::Limits::datagram_receive_queue_bytes).
+    pub received_datagram_frames_dropped: u64,
+    /// DATAGRAM frames dropped before they were sent, at [`datagram_send_queue`](crate::Limits::datagram_send_queue) or
+    /// [`datagram_send_queue_bytes`](crate::Limits::datagram_send_queue_bytes), or because the path has come to carry less.
+    pub unsent_datagram_frames_dropped: u64,
     /// Errors of qlog and key log sinks.
     pub log_errors: u64,
 }

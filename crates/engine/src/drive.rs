@@ -88,6 +88,7 @@ impl<P: Protocol> Engine<P> {
         let result = report_streams(now, protocol, quic, &mut budget);
         self.turn.stream_events -= granted - budget;
         self.counters.send_buffer_hits += u64::from(quic.take_held_back());
+        quic.count_dropped_datagrams(&mut self.counters);
         if let Err(fault) = result {
             quic.close(true, fault.code.value(), fault.reason.as_bytes());
         } else if budget == 0 {

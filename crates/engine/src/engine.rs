@@ -353,6 +353,7 @@ impl<P: Protocol> Engine<P> {
         if let Some(token) = connection.peer_reset {
             self.peer_resets.remove(&token);
         }
+        connection.quic.count_dropped_datagrams(&mut self.counters);
         self.counters.connections_freed += 1;
     }
 

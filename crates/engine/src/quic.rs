@@ -26,11 +26,13 @@
 //!   less than was wanted, waits in a list here, looked through once a turn.
 //! - Writing to a stream that has ended and been forgotten gives quiche's `Done`, which otherwise means "no room now".
 
+mod datagrams;
 mod packets;
 mod payload;
 mod streams;
 mod transport;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -40,8 +42,9 @@ use crate::buffers::{Buffers, Gauge};
 use crate::cid::Cid;
 use crate::config::Limits;
 use crate::probe::PathProbe;
-use crate::relocation::Relocation;
+use crate::relocation::{Pair, Relocation};
 
+use datagrams::DatagramQueues;
 pub(crate) use packets::Packet;
 use packets::active_path;
 use payload::Payload;
@@ -77,9 +80,10 @@ pub struct Quic {
     /// Streams one way of the peer's that it was asked to stop.
     uni_stops: u32,
     relocation: Relocation,
+    /// The path that quiche sends by, once it was asked for; it changes with what comes and with timers alone.
+    active: Cell<Option<Option<Pair>>>,
     payload: Payload,
-    /// Datagrams dropped because too many waited to be sent.
-    datagrams_dropped: u64,
+    datagrams: DatagramQueues,
     /// Bytes that streams have taken.
     taken: u64,
     /// What is kept of bodies, and how much that may be.
@@ -99,6 +103,7 @@ impl Quic {
         Self {
             inner,
             relocation: Relocation::new(home),
+            active: Cell::default(),
             payload: Payload::new(home, payload, searches),
             broken: false,
             next_bidi: side,
@@ -114,7 +119,7 @@ impl Quic {
             dropped: Vec::new(),
             probe: None,
             uni_stops: 0,
-            datagrams_dropped: 0,
+            datagrams: DatagramQueues::new(limits),
             taken: 0,
             held: Gauge::default(),
             send_buffer: limits.send_buffer.max(SEND_BUFFER_MIN),
@@ -224,6 +229,7 @@ impl Quic {
             self.probe = probe.next(now);
         }
         self.inner.on_timeout();
+        self.active.take();
         self.check_payload();
     }
 

@@ -219,6 +219,28 @@ fn datagrams_that_wait_and_have_become_too_long_do_not_block_the_rest() {
 }
 
 #[test]
+fn datagrams_follow_a_peer_that_moves() {
+    let mut path = Path::new(CLIENT, 1472);
+    let server = path.pair.server_key();
+    let len = |path: &mut Path| path.pair.server.with(server, |_, quic| quic.max_datagram_len()).flatten().unwrap();
+    let whole = |size: usize| size - 24 - CID_LEN;
+    path.run_until("searched", |path| len(path) == whole(1472));
+    path.pair.nat = Some(address("198.51.100.3:61000"));
+    let key = path.key;
+    path.pair.client.with(key, |echo, quic| {
+        let id = quic.open_bidi().unwrap();
+        echo.send(id, Bytes::from_static(b"from elsewhere"), true, quic);
+    });
+    let news = path.pair.client_says();
+    deliver(&mut path.pair.server, news);
+    assert_eq!(len(&mut path), whole(1200), "nobody knows what the new path carries");
+    path.run_until("searched again", |path| {
+        path.echo(5000);
+        len(path) == whole(1472)
+    });
+}
+
+#[test]
 fn a_probe_leaves_alone() {
     let mut pair = Pair::new();
     let key = pair.connect();

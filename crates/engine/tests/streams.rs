@@ -387,6 +387,64 @@ fn datagrams_are_off_unless_turned_on() {
 }
 
 #[test]
+fn datagrams_that_wait_to_be_sent_are_bounded_in_bytes() {
+    let limits = Limits { datagram_receive_queue: 8, datagram_send_queue: 8, ..Limits::default() };
+    let config = |bytes| EngineConfig {
+        limits: Limits { datagram_send_queue_bytes: bytes, ..limits.clone() },
+        ..EngineConfig::default()
+    };
+    for (bytes, kept) in [(2000, &[904, 905][..]), (1808, &[905]), (10, &[905])] {
+        let mut pair = Pair::of(client_engine(config(bytes)), server_engine(config(10_000)));
+        let client = pair.connect();
+        pair.settle();
+        let send = |_: &mut Echo, quic: &mut Quic| {
+            (901..=905).for_each(|len| quic.send_datagram(&[], &pattern(len)).unwrap());
+        };
+        pair.client.with(client, send).unwrap();
+        pair.settle();
+        let lens: Vec<usize> = pair.client.get(client).unwrap().0.datagrams.iter().map(Bytes::len).collect();
+        assert_eq!(lens, kept, "{bytes}");
+        assert_eq!(pair.client.counters().unsent_datagram_frames_dropped, 5 - kept.len() as u64);
+    }
+}
+
+/// What a server whose limits are these keeps of datagrams of these lengths that come before it looks, and what it drops.
+fn received(limits: Limits, lens: &[usize]) -> (Vec<usize>, u64) {
+    let datagrams = |limits| Limits { datagram_send_queue: 64, ..limits };
+    let client = datagrams(Limits { datagram_receive_queue: 64, ..Limits::default() });
+    let engine = |limits| EngineConfig { limits, ..EngineConfig::default() };
+    let mut pair = Pair::of(client_engine(engine(client)), server_engine(engine(datagrams(limits))));
+    let client = pair.connect();
+    pair.settle();
+    let server = pair.server_key();
+    let send = |_: &mut Echo, quic: &mut Quic| {
+        lens.iter().for_each(|len| quic.send_datagram(&[], &pattern(*len)).unwrap());
+    };
+    pair.client.with(client, send).unwrap();
+    let packets = pair.client_says();
+    deliver(&mut pair.server, packets);
+    pair.server_says();
+    let kept = pair.server.get(server).unwrap().0.datagrams.iter().map(Bytes::len).collect();
+    (kept, pair.server.counters().received_datagram_frames_dropped)
+}
+
+#[test]
+fn datagrams_that_wait_to_be_read_are_bounded_in_number_and_bytes() {
+    let limits = |number, bytes| Limits {
+        datagram_receive_queue: number,
+        datagram_receive_queue_bytes: bytes,
+        ..Limits::default()
+    };
+    let long = [901, 902, 903, 904, 905];
+    assert_eq!(received(limits(8, 10_000), &long), (long.to_vec(), 0));
+    assert_eq!(received(limits(8, 2000), &long), (vec![904, 905], 3));
+    assert_eq!(received(limits(8, 10), &long), (vec![905], 4));
+    // Many frames in one packet, which quiche drops by itself.
+    assert_eq!(received(limits(2, 10_000), &[1, 2, 3, 4, 5, 6, 7, 8]), (vec![7, 8], 6));
+    assert_eq!(received(limits(2, 10), &[1, 2, 3, 4, 5, 6, 7, 8]), (vec![8], 7));
+}
+
+#[test]
 fn datagrams_pass_up_to_their_size_and_queue() {
     let limits = Limits { datagram_receive_queue: 8, datagram_send_queue: 4, ..Limits::default() };
     let config = EngineConfig { limits, ..EngineConfig::default() };

@@ -150,13 +150,17 @@ mod program {
     }
 
     pub(super) fn attach(program: &[sock_filter], socket: &Socket) -> io::Result<()> {
-        let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+        // Zeroed for the padding, which the kernel is handed too and memory checkers complain of.
+        // SAFETY: a number and a pointer may be zero.
+        let mut handed: libc::sock_fprog = unsafe { std::mem::zeroed() };
+        handed.len = program.len() as u16;
+        handed.filter = program.as_ptr().cast_mut();
         let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
         let fd = socket.as_fd().as_raw_fd();
         let name = libc::SO_ATTACH_REUSEPORT_CBPF;
         // SAFETY: the descriptor is open (borrowed); the pointer is to a live sock_fprog of the length given, and the
         // kernel only reads the `len` instructions it points to, which live as long as the slice.
-        let result = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, (&raw const program).cast(), len) };
+        let result = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, (&raw const handed).cast(), len) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }

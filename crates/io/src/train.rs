@@ -85,6 +85,7 @@ impl Train {
     }
 
     /// Whether nothing is left after the next `run` bytes.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
     pub(crate) fn ends_with(&self, run: usize) -> bool {
         self.done + run == self.len
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use lorraine_engine::{
     CertificateError, CertificateStore, Certificates, EngineConfig, Identity, RetryPolicy, Tls, TlsError,
@@ -315,17 +315,7 @@ where
     B::Error: Display,
 {
     let service = Rc::new(service);
-    Box::new(move |core, at, request| {
-        let is_head = request.method() == Method::HEAD;
-        let service = Rc::clone(&service);
-        // The clone too is made behind the fence that a handler's panic stops at.
-        let handler = async move {
-            let mut service = S::clone(&service);
-            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
-        };
-        Box::pin(serve(Rc::clone(core), at, is_head, handler))
-    })
+    Box::new(move |core, at, parts, body| Box::pin(serve(Rc::clone(core), at, Rc::clone(&service), parts, body)))
 }
 
 /// All that a worker needs to know.

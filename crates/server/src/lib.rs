@@ -25,6 +25,7 @@ mod crew;
 pub mod files;
 mod log_files;
 mod mailbox;
+mod origins;
 mod path;
 mod report;
 mod request;

@@ -127,7 +127,8 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Stops the server: no new connections, GOAWAY on every old one, requests in flight finish within `grace`, then
-    /// everything is closed (RFC 9114 §5.2). Returns at once; called again, the shorter time holds.
+    /// everything is closed (RFC 9114 §5.2). Sessions are asked to wind down, WebSockets closed with 1001. Returns at once;
+    /// called again, the shorter time holds.
     pub fn stop(&self, grace: Duration) {
         self.crew.stop(grace);
     }

@@ -4,6 +4,7 @@
 
 mod echo;
 mod get;
+mod limits;
 mod memory;
 mod page;
 mod program;

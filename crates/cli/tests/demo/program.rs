@@ -17,7 +17,7 @@ use lorraine::{Client, Trust};
 use tempfile::TempDir;
 
 /// The longest any one test may take on one event loop, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs a test once for each event loop. A test that hangs ends all of them, with its name.
 pub(crate) fn on_every_event_loop(test: impl Fn(&'static str)) {

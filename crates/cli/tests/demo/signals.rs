@@ -1,6 +1,7 @@
 //! SIGTERM, SIGINT, SIGHUP.
 
 use std::cell::Cell;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use lorraine::client::ClientError;
 use lorraine::{Client, Trust};
 use lorraine_testkit::Certificate;
 
-use crate::program::{Demo, Site, on_every_event_loop, pause};
+use crate::program::{Demo, PATIENCE, Site, lorraine, on_every_event_loop, pause, signal, within};
 
 #[test]
 fn request_in_flight_finishes_after_sigterm_and_new_ones_are_refused() {
@@ -140,10 +141,14 @@ fn stop_timeout_ends_what_does_not_end() {
 
 /// Whether a new connection to the demo is shown this certificate.
 fn is_shown(demo: &Demo, event_loop: &str, certificate: &Certificate) -> bool {
+    shows(&demo.url("/"), event_loop, certificate)
+}
+
+fn shows(url: &str, event_loop: &str, certificate: &Certificate) -> bool {
     let hash = *certificate_sha256(&certificate.cert).unwrap().as_bytes();
     let mut client = Client::builder().event_loop(event_loop).trust(Trust::Pinned(vec![hash])).build().unwrap();
     let connector = client.connector();
-    let uri = demo.url("/").parse().unwrap();
+    let uri = url.parse().unwrap();
     client.block_on(async move { connector.connect(&uri).await.is_ok() }).unwrap()
 }
 
@@ -168,5 +173,29 @@ fn sighup_reads_the_certificate_again_and_a_broken_one_changes_nothing() {
         demo.await_stderr("certificate not reloaded: ");
         assert!(is_shown(&demo, event_loop, &new));
         demo.stop();
+    });
+}
+
+#[test]
+fn server_goes_on_when_nobody_reads_what_it_says() {
+    within(PATIENCE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (Certificate::localhost(), Certificate::localhost());
+        let (cert, key) = old.write_to(folder.path()).unwrap();
+        // Nobody can say which port the system chose.
+        let addr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let unheard = || std::io::pipe().unwrap().1;
+        let mut command = lorraine(folder.path());
+        command.arg("demo").arg(folder.path()).args(["--no-page", "-vvv", "--listen", &addr.to_string()]);
+        command.arg("--cert").arg(cert).arg("--key").arg(key).stdout(unheard()).stderr(unheard());
+        let mut child = command.spawn().unwrap();
+        let (url, event_loop) = (format!("https://{addr}/"), lorraine::io::default_name());
+        assert!(shows(&url, event_loop, &old));
+        new.write_to(folder.path()).unwrap();
+        signal(&child, "HUP");
+        while !shows(&url, event_loop, &new) {}
+        signal(&child, "TERM");
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{status}");
     });
 }

@@ -34,9 +34,11 @@ impl Quic {
         let swapped = self.relocation.begin(path);
         let (to, from) = self.relocation.path((to, from));
         let result = self.inner.recv(bytes, quiche::RecvInfo { from, to }).map(drop);
+        self.active.take();
+        self.trim_datagrams();
         if swapped {
             // It does not follow what is late or forged.
-            if self.relocation.end(active_path(&self.inner), path) {
+            if self.relocation.end(self.active_path(), path) {
                 // Where the peer is now, less may pass.
                 self.inner.revalidate_pmtu();
             }
@@ -56,7 +58,7 @@ impl Quic {
 
     /// The sizes of a full packet and of the largest that may come, which is a probe for what the path carries.
     pub(crate) fn packet_sizes(&self) -> (usize, usize) {
-        let active = active_path(&self.inner).filter(|_| self.probe.is_none());
+        let active = self.active_path().filter(|_| self.probe.is_none());
         let peer = self.peer_max_payload();
         let (full, most) = (self.payload.full(active).min(peer), self.payload.most(active));
         if most > peer {
@@ -66,6 +68,14 @@ impl Quic {
         }
         // Where the search has ended there are no probes.
         (full, if self.inner.pmtu().is_some() { full } else { most })
+    }
+
+    /// The path that quiche sends by. quiche tells it only among the statistics of all paths, which are too much to make
+    /// for each datagram.
+    fn active_path(&self) -> Option<Pair> {
+        let active = self.active.get().unwrap_or_else(|| active_path(&self.inner));
+        self.active.set(Some(active));
+        active
     }
 
     /// What the peer takes (RFC 9000 §18.2, max_udp_payload_size). During the handshake packets are small.

@@ -2,7 +2,6 @@
 
 use std::mem;
 
-use bytes::Bytes;
 use lorraine_proto::{Code, StreamId};
 use quiche::Error;
 
@@ -103,11 +102,6 @@ impl Quic {
     /// The next stream that takes bytes again, or that the peer stopped.
     pub(crate) fn next_writable(&mut self) -> Option<StreamId> {
         self.roomy.pop_front().or_else(|| self.inner.stream_writable_next().map(StreamId::new))
-    }
-
-    /// The next DATAGRAM frame that came.
-    pub(crate) fn next_datagram(&mut self) -> Option<Bytes> {
-        self.inner.dgram_recv_buf().ok().map(|datagram| datagram.0)
     }
 }
 

@@ -136,14 +136,7 @@ impl Transport for Quic {
         if len > max {
             return Err(DatagramError::TooLong { max: max.saturating_sub(prefix.len()) });
         }
-        let datagram = Datagram([prefix, payload].concat().into());
-        if self.inner.is_dgram_send_queue_full() {
-            // The oldest one is worth the least.
-            let oldest = std::cell::Cell::new(true);
-            self.inner.dgram_purge_outgoing(|_| oldest.replace(false));
-            self.datagrams_dropped += 1;
-        }
-        self.inner.dgram_send_buf(datagram).map_err(|_| DatagramError::Unsupported)
+        self.queue_datagram(Datagram([prefix, payload].concat().into()))
     }
 
     fn purge_datagrams(&mut self, prefix: &[u8]) {
@@ -151,9 +144,7 @@ impl Transport for Quic {
     }
 
     fn max_datagram_len(&self) -> Option<usize> {
-        let max = self.inner.dgram_max_writable_len()?;
-        let (packet, _) = self.packet_sizes();
-        Some(max.min(packet.saturating_sub(DATAGRAM_OVERHEAD + self.inner.destination_id().len())))
+        self.longest_datagram()
     }
 
     fn set_priority(&mut self, id: StreamId, priority: Priority) {
@@ -170,14 +161,6 @@ impl Quic {
     fn is_unopened(&self, id: StreamId) -> bool {
         let next = if id.is_bidirectional() { self.next_bidi } else { self.next_uni };
         id.initiator() == self.role() && id.value() >= next
-    }
-
-    /// Forgets the datagrams that wait and do not fit into a packet any more.
-    pub(super) fn drop_long_datagrams(&mut self) {
-        let Some(max) = self.max_datagram_len() else { return };
-        let waiting = self.inner.dgram_send_queue_len();
-        self.inner.dgram_purge_outgoing(|datagram| datagram.len() > max);
-        self.datagrams_dropped += (waiting - self.inner.dgram_send_queue_len()) as u64;
     }
 
     /// Whether nothing was taken because there is no room, or because there is no such stream.
@@ -210,8 +193,6 @@ fn send_error(error: Error) -> SendError {
     }
 }
 
-/// Around a datagram, beside the connection ID: flags, packet number, frame type and length, and the AEAD's tag.
-const DATAGRAM_OVERHEAD: usize = 1 + 4 + 3 + 16;
 /// Streams one way that are stopped in so many words, of one connection.
 const UNI_STOPS_MAX: u32 = 64;
 /// quiche's urgency for a stream that was given none; it stands for RFC 9218's 3.

@@ -310,8 +310,8 @@ pub extern "C" fn lorraine_wait(server: u64) -> i32 {
 pub extern "C" fn lorraine_free(server: u64) -> i32 {
     fenced_code(|| {
         let host = registry::remove(Handle::from_bits(server)).ok_or_else(Failure::handle)?;
-        host.life().stop(Duration::ZERO);
-        host.routes.clear();
+        host.life().free();
+        host.routes.end();
         host.release_all();
         Ok(())
     })

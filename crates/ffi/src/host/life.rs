@@ -31,6 +31,8 @@ enum Stage {
     },
     /// It could not be started.
     Failed,
+    /// It was freed before it was started.
+    Freed,
     Running {
         handle: ServerHandle,
         port: u16,
@@ -60,11 +62,18 @@ impl Life {
     /// Stops it, with this much time for what is under way. `false`: it was never started.
     pub(crate) fn stop(&mut self, grace: Duration) -> bool {
         match &mut self.stage {
-            Stage::SettingUp | Stage::Failed => return false,
+            Stage::SettingUp | Stage::Failed | Stage::Freed => return false,
             Stage::Starting { stop } => *stop = Some(stop.map_or(grace, |before| before.min(grace))),
             Stage::Running { handle, .. } => handle.stop(grace),
         }
         true
+    }
+
+    /// Stops it at once, and for good: a start that is about to begin on another thread does not.
+    pub(crate) fn free(&mut self) {
+        if !self.stop(Duration::ZERO) {
+            self.stage = Stage::Freed;
+        }
     }
 
     pub(crate) fn add_identity(&mut self, identity: Identity) {
@@ -95,6 +104,11 @@ impl Life {
 pub(crate) fn start(host: &Arc<Host>) -> Result<(), String> {
     begin(host)?;
     let server = launch(host).inspect_err(|_| host.life().stage = Stage::Failed)?;
+    hand_over(host, server)
+}
+
+/// Leaves a server that was started to a thread that waits for its end.
+fn hand_over(host: &Arc<Host>, server: Server) -> Result<(), String> {
     let (handle, port) = (server.handle(), server.local_addr().port());
     let own = Arc::clone(host);
     // Not under the lock: a server that cannot be handed over is stopped by its drop, which workers may need the lock for.
@@ -119,6 +133,7 @@ fn begin(host: &Host) -> Result<(), String> {
             life.stage = Stage::Starting { stop: None };
             Ok(())
         }
+        Stage::Freed => Err("the server was freed".into()),
         Stage::Failed => Err("the server could not be started before: make a new one".into()),
         Stage::Starting { .. } | Stage::Running { .. } => Err("the server was started before: make a new one".into()),
     }
@@ -185,11 +200,91 @@ fn certificates(life: &mut Life) -> Result<Certificates, String> {
 /// Waits for the end and tells the host: the last that it hears.
 fn wait(host: &Arc<Host>, server: Server) {
     let outcome = server.wait();
-    host.routes.clear();
+    host.routes.end();
     let words = outcome.err().map(|error| error.to_string()).unwrap_or_default();
     let code = u32::from(!words.is_empty());
     host.tell(
         &Record { kind: kind::STOPPED, handle: host.handle.to_bits(), code, ..Record::default() },
         words.as_bytes(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Weak;
+    use std::time::Instant;
+
+    use lorraine_testkit::Certificate;
+
+    use super::*;
+    use crate::abi::server::lorraine_free;
+    use crate::host::events::Events;
+    use crate::host::options::Options;
+    use crate::host::registry;
+    use crate::host::routes::{Declared, Target};
+
+    /// A server with a route whose handler keeps it alive, as another thread holds it that is about to call.
+    fn held() -> Arc<Host> {
+        let options = Options { address: Ipv4Addr::LOCALHOST.into(), ..Options::default() };
+        let host = registry::add(options, Events::new(None, 4096)).unwrap();
+        let certificate = Certificate::localhost();
+        let identity = Identity::from_pem(certificate.cert.as_bytes(), certificate.key.as_bytes()).unwrap();
+        host.life().add_identity(identity);
+        host.routes.declare(Declared::Request { method: None, pattern: "/".into(), to: Target::Host(1) });
+        host
+    }
+
+    fn free(host: &Host) {
+        assert_eq!(lorraine_free(host.handle.to_bits()), 0);
+    }
+
+    /// The other thread has let go of it too.
+    fn assert_gone(host: Arc<Host>) {
+        let trace: Weak<Host> = Arc::downgrade(&host);
+        drop(host);
+        let since = Instant::now();
+        while trace.strong_count() > 0 {
+            assert!(since.elapsed() < Duration::from_secs(30), "something keeps it");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn server_that_is_freed_before_its_start_does_not_start() {
+        let host = held();
+        free(&host);
+        assert_eq!(start(&host), Err("the server was freed".into()));
+        assert_gone(host);
+    }
+
+    #[test]
+    fn server_that_is_freed_while_it_starts_has_no_routes_left() {
+        let host = held();
+        begin(&host).unwrap();
+        free(&host);
+        assert!(launch(&host).is_err());
+        assert_gone(host);
+    }
+
+    #[test]
+    fn server_that_is_freed_as_its_workers_begin_stops() {
+        let host = held();
+        begin(&host).unwrap();
+        let server = launch(&host).unwrap();
+        free(&host);
+        hand_over(&host, server).unwrap();
+        assert_gone(host);
+    }
+
+    #[test]
+    fn routes_that_come_into_force_after_the_end_do_not() {
+        let host = held();
+        start(&host).unwrap();
+        free(&host);
+        host.life().take_waiter().unwrap().join().unwrap();
+        host.routes.declare(Declared::Fallback(Target::Host(2)));
+        assert!(host.routes.build(&host).is_err());
+        assert_gone(host);
+    }
 }

@@ -181,6 +181,10 @@ impl Inbound {
             }
             let step = ready!(source(cx));
             let mut state = self.lock();
+            // The host may have given up meanwhile: what came is for nobody.
+            if let Some(code) = state.abandoned {
+                return Poll::Ready(Some(code));
+            }
             let is_end = match step {
                 Step::Data(bytes) => {
                     state.held += bytes.len();

@@ -1,6 +1,7 @@
 //! The routes of a server: declared one by one, put into force together, and exchanged while it runs.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -59,7 +60,17 @@ pub(crate) struct Static {
 #[derive(Default)]
 pub(crate) struct Routes {
     declared: Mutex<Vec<Declared>>,
-    in_force: Mutex<Option<Arc<ArcSwap<RouterService>>>>,
+    in_force: Mutex<InForce>,
+}
+
+/// What is answered by. Its handlers keep the host alive, which keeps it.
+#[derive(Default)]
+enum InForce {
+    #[default]
+    Nothing,
+    Routes(Arc<ArcSwap<RouterService>>),
+    /// Nothing any more, whoever declares what.
+    Over,
 }
 
 impl Routes {
@@ -70,7 +81,7 @@ impl Routes {
     /// The service that serves the routes declared so far, and the protocols without HTTP. Later declarations wait.
     ///
     /// # Errors
-    /// A sentence that names every mistake.
+    /// A sentence that names every mistake, or that the server has ended.
     pub(crate) fn build(&self, host: &Arc<Host>) -> Result<(Routed, Vec<(String, u32)>), String> {
         let declared = std::mem::take(&mut *lock(&self.declared));
         let quic = declared.iter().filter_map(|route| match route {
@@ -80,14 +91,22 @@ impl Routes {
         let quic = quic.collect();
         let service = router(host, declared)?;
         let mut in_force = lock(&self.in_force);
-        let swap = in_force.get_or_insert_with(|| Arc::new(ArcSwap::from_pointee(service.clone())));
-        swap.store(Arc::new(service));
-        Ok((Routed(Arc::clone(swap)), quic))
+        let swap = match &*in_force {
+            InForce::Nothing => Arc::new(ArcSwap::from_pointee(service)),
+            InForce::Routes(swap) => {
+                swap.store(Arc::new(service));
+                Arc::clone(swap)
+            }
+            InForce::Over => return Err("the server has ended".into()),
+        };
+        *in_force = InForce::Routes(Arc::clone(&swap));
+        Ok((Routed(swap), quic))
     }
 
-    /// The host answers no more: what it answered before breaks off, and no handler keeps it alive.
-    pub(crate) fn clear(&self) {
-        if let (Some(swap), Ok(empty)) = (&*lock(&self.in_force), Router::new().build()) {
+    /// The host answers no more, for good: what it answered before breaks off, and no handler keeps it alive.
+    pub(crate) fn end(&self) {
+        let before = std::mem::replace(&mut *lock(&self.in_force), InForce::Over);
+        if let (InForce::Routes(swap), Ok(empty)) = (before, Router::new().build()) {
             swap.store(Arc::new(empty));
         }
     }
@@ -101,14 +120,19 @@ fn router(host: &Arc<Host>, declared: Vec<Declared>) -> Result<RouterService, St
     let mut router = Router::new();
     for route in declared {
         router = match route {
-            Declared::Request { method, pattern, to } => {
-                let answer = answer_with(host, to);
-                match method {
-                    Some(method) => router.route(method, pattern, answer),
-                    None => router.any(pattern, answer),
-                }
+            Declared::Request { method, pattern, to: Target::Host(number) } => {
+                let host = Arc::clone(host);
+                let by_host = move |request| exchange::serve(Arc::clone(&host), number, request);
+                put(router, method, pattern, by_host)
             }
-            Declared::Fallback(to) => router.fallback(answer_with(host, to)),
+            Declared::Request { method, pattern, to: Target::Static(answer) } => {
+                put(router, method, pattern, always(answer))
+            }
+            Declared::Fallback(Target::Host(number)) => {
+                let host = Arc::clone(host);
+                router.fallback(move |request| exchange::serve(Arc::clone(&host), number, request))
+            }
+            Declared::Fallback(Target::Static(answer)) => router.fallback(always(answer)),
             Declared::Session { pattern, protocol, route } => {
                 let host = Arc::clone(host);
                 let protocol: Protocol = protocol.parse().map_err(|_| format!("{protocol:?} is no protocol"))?;
@@ -124,18 +148,23 @@ fn router(host: &Arc<Host>, declared: Vec<Declared>) -> Result<RouterService, St
     router.build().map_err(|error| error.to_string())
 }
 
-type Answer = futures_util::future::LocalBoxFuture<'static, Response>;
+fn put<H, F>(router: Router, method: Option<Method>, pattern: String, handler: H) -> Router
+where
+    H: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    match method {
+        Some(method) => router.route(method, pattern, handler),
+        None => router.any(pattern, handler),
+    }
+}
 
-fn answer_with(host: &Arc<Host>, to: Target) -> impl Fn(Request) -> Answer + Send + Sync + 'static {
-    let host = Arc::clone(host);
-    move |request| match &to {
-        Target::Host(route) => Box::pin(exchange::serve(Arc::clone(&host), *route, request)),
-        Target::Static(answer) => {
-            let mut response = Response::new(Body::from(answer.body.clone()));
-            *response.status_mut() = answer.status;
-            *response.headers_mut() = answer.headers.clone();
-            Box::pin(std::future::ready(response))
-        }
+fn always(answer: Arc<Static>) -> impl Fn(Request) -> Ready<Response> + Send + Sync + 'static {
+    move |_| {
+        let mut response = Response::new(Body::from(answer.body.clone()));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers.clone();
+        ready(response)
     }
 }
 

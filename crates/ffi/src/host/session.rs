@@ -242,6 +242,9 @@ fn begin(inner: &Inner, handle: Handle, route: u32, has_streams: bool) -> Arc<Se
 }
 
 async fn serve(host: Arc<Host>, session: Arc<Session>) {
+    // On the session's own worker the answer is there at once: the host may ask as soon as it is told.
+    let longest = session.inner.datagrams().max_len().now_or_never().flatten().unwrap_or(0);
+    session.max_datagram.store(longest, std::sync::atomic::Ordering::Relaxed);
     host.tell(&session.record(kind::SESSION_OPEN), session.inner.protocol().unwrap_or_default().as_bytes());
     let mut ending = Ending { host: &host, session: &session, closed: None };
     spawn_local(receive_datagrams(Arc::clone(&host), Arc::clone(&session)));
@@ -286,8 +289,6 @@ fn give_up(host: &Host, stream: &Stream) {
 
 async fn receive_datagrams(host: Arc<Host>, session: Arc<Session>) {
     let mut datagrams = session.inner.datagrams();
-    let longest = datagrams.max_len().await.unwrap_or(0);
-    session.max_datagram.store(longest, std::sync::atomic::Ordering::Relaxed);
     let record = session.record(kind::DATAGRAM);
     loop {
         // While the host is behind, datagrams wait in the session's own queue, whose oldest give way.

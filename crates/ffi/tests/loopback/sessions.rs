@@ -101,17 +101,19 @@ fn codes_and_reasons_of_closes_pass_both_ways() {
                 assert_eq!(calls::close(event.handle, 1, "too late"), 0);
             }
         });
-        site.browse(async |visit| {
+        // The last session is not closed by its handle's end, but lost with its connection.
+        let lost = site.browse(async |visit| {
             let closed = open(&visit, "/wt/close").await.closed().await;
             assert_eq!(closed, SessionClosed::ByPeer { code: u32::MAX, reason: "Grüße".into() });
             open(&visit, "/wt/stay").await.close(9, "enough");
             until("both ends", || site.count(LORRAINE_EVENT_SESSION_CLOSED) == 2).await;
             let lost = open(&visit, "/wt/stay").await;
             until("the third", || site.count(LORRAINE_EVENT_SESSION_OPEN) == 3).await;
-            std::mem::forget(lost);
+            lost
         });
         let ends = site.await_events(LORRAINE_EVENT_SESSION_CLOSED, 3);
         let ends: Vec<_> = ends.iter().map(|event| (event.flags, event.code, event.text(), event.route)).collect();
+        drop(lost);
         assert_eq!(ends[0], (LORRAINE_FLAG_BY_US, u32::MAX, "Grüße", 7));
         assert_eq!(ends[1], (0, 9, "enough", 7));
         assert_eq!((ends[2].0, ends[2].1), (LORRAINE_FLAG_LOST, 0), "{:?}", ends[2]);
@@ -123,14 +125,14 @@ fn codes_and_reasons_of_closes_pass_both_ways() {
             assert_eq!(calls::session_stats(event.handle).unwrap().bytes_sent, 0);
             assert_eq!(lorraine_release(event.handle), 0);
         }
-        assert_eq!(calls::metrics(site.server).handles, 0);
+        site.await_metrics("all released", |metrics| metrics.handles == 0);
     });
 }
 
 #[test]
 fn released_session_is_closed_with_code_0() {
     in_both_modes(|mode| {
-        let site = accepting(mode, |event| match event.kind {
+        let site = accepting(mode, move |event| match event.kind {
             // To a host that polls, the word may already be under way when the session is released at once.
             LORRAINE_EVENT_SESSION_OPEN => {
                 let released = lorraine_release(event.handle);
@@ -148,7 +150,7 @@ fn released_session_is_closed_with_code_0() {
                 session.closed().await;
             }
         });
-        assert_eq!(calls::metrics(site.server).handles, 0);
+        site.await_metrics("all released", |metrics| metrics.handles == 0);
     });
 }
 
@@ -164,7 +166,7 @@ fn draining_is_told_both_ways() {
             let session = open(&visit, "/wt/a").await;
             session.drain();
             session.draining().await;
-            assert_eq!(site.count(LORRAINE_EVENT_SESSION_DRAINING), 1);
+            until("word of it", || site.count(LORRAINE_EVENT_SESSION_DRAINING) == 1).await;
         });
     });
 }
@@ -192,12 +194,15 @@ fn datagrams_pass_both_ways() {
             assert_eq!(calls::send_datagram(handle, &vec![3; longest]), 0);
             assert_eq!(datagrams.recv().await.unwrap(), vec![3; longest]);
             assert_eq!(calls::send_datagram(handle, &vec![3; longest + 1]), LORRAINE_ERROR_TOO_LARGE);
+            // What was sent is counted after it was handed over.
+            until("the count", || calls::session_stats(handle).unwrap().datagrams_sent == 8).await;
             let stats = calls::session_stats(handle).unwrap();
-            assert_eq!((stats.datagrams_received, stats.datagrams_sent), (7, 8));
+            assert_eq!(stats.datagrams_received, 7);
             assert!(stats.rtt_us > 0);
         });
+        site.await_metrics("all counted", |metrics| metrics.datagrams_out == 8);
         let metrics = calls::metrics(site.server);
-        assert_eq!((metrics.datagrams_in, metrics.datagrams_out, metrics.datagrams_dropped), (7, 8, 0));
+        assert_eq!((metrics.datagrams_in, metrics.datagrams_dropped), (7, 0));
     });
 }
 
@@ -267,7 +272,7 @@ fn sessions_are_over_before_the_server_has_stopped() {
 }
 
 async fn tokio_timeout<T>(future: impl Future<Output = T>) -> Option<T> {
-    let late = std::pin::pin!(crate::site::pause(Duration::from_secs(10)));
+    let late = std::pin::pin!(crate::site::pause(Duration::from_secs(40)));
     match futures_util::future::select(std::pin::pin!(future), late).await {
         futures_util::future::Either::Left((value, _)) => Some(value),
         futures_util::future::Either::Right(_) => None,

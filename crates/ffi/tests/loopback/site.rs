@@ -33,7 +33,7 @@ pub(crate) fn in_both_modes(test: impl Fn(Mode)) {
         let (done, watch) = std::sync::mpsc::channel::<()>();
         let name = thread::current().name().unwrap_or("a test").to_owned();
         thread::spawn(move || {
-            if watch.recv_timeout(Duration::from_secs(180)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if watch.recv_timeout(Duration::from_secs(600)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 eprintln!("{name} hangs in mode {mode:?}");
                 std::process::abort();
             }

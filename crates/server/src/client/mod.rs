@@ -335,8 +335,12 @@ impl Connection {
             }
             given_up.armed = false;
             core.client.borrow_mut().forget_stream(at);
-            let stream = || StreamBody::new(at, Arc::clone(&core.shared));
-            let body = if end { RequestBody::empty() } else { RequestBody::stream(stream(), &head.headers, None) };
+            let body = if end {
+                core.close_body(at);
+                RequestBody::empty()
+            } else {
+                RequestBody::stream(StreamBody::new(at, Arc::clone(&core.shared)), &head.headers, None)
+            };
             let mut response = Response::from_parts(head, body);
             if !interim.is_empty() {
                 response.extensions_mut().insert(Interim(interim));
@@ -353,6 +357,7 @@ impl Connection {
             Ok((stream, _)) => {
                 let at = At { connection: self.inner.key, stream };
                 core.client.borrow_mut().expect_head(at);
+                core.open_body(at);
                 Poll::Ready(Ok(at))
             }
             Err(RequestError::NoCredit) => {
@@ -378,6 +383,7 @@ impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         if self.armed {
             self.core.client.borrow_mut().forget_stream(self.at);
+            self.core.close_body(self.at);
             self.core.abort(self.at, Code::H3_REQUEST_CANCELLED);
             // Whoever still sends the body finds out that it is over.
             self.core.wake_stream(self.at);

@@ -59,6 +59,8 @@ impl Connection {
         let status = core.begin_session(at, false);
         match self.accepted(at).await {
             Ok(head) => {
+                // The session itself reads the stream.
+                core.close_body(at);
                 core.keep_for(at, Rc::clone(&self.inner) as Rc<dyn Any>);
                 Ok(Session::with(core, at, status, parts, chosen(&head.headers)))
             }
@@ -92,6 +94,7 @@ impl Connection {
             Some(Ok(stream)) => {
                 let at = At { connection: self.inner.key, stream };
                 core.client.borrow_mut().expect_head(at);
+                core.open_body(at);
                 Poll::Ready(Ok(at))
             }
             // The server has not said yet whether it takes them, or takes no more requests now.

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use tower_service::Service;
 
@@ -23,10 +24,8 @@ where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output: IntoResponse> + 'static,
 {
-    Box::new(move |request| {
-        let answer = handler(request);
-        Box::pin(async move { answer.await.into_response() })
-    })
+    // Not an `async` block, which would have room for the handler's future twice.
+    Box::new(move |request| Box::pin(handler(request).map(IntoResponse::into_response)))
 }
 
 pub(super) fn from_service<S, B>(service: S) -> Endpoint

@@ -5,12 +5,13 @@
 //! [`Connection::open_websocket`](crate::client::Connection::open_websocket). Messages are framed by `tungstenite`, whose
 //! types appear here.
 
+mod leave;
 mod options;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::request::Parts;
@@ -20,6 +21,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::worker::Tunnel;
+use leave::Leaving;
 
 pub use options::WebSocketOptions;
 pub(crate) use options::{Refusal, SUBPROTOCOL, VERSION};
@@ -35,6 +37,10 @@ pub use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message
 /// from. Dropping it resets the stream with H3_REQUEST_CANCELLED, unless both sides have closed it: the peer sees an
 /// abnormal end.
 ///
+/// When the server stops in order, the next call closes it with 1001, "the server stops", and one that waits to receive
+/// does so at once; what the peer sends until its own close is still received, sending fails. Dropped from then on, it
+/// waits by itself for that close, until the stop's time is over.
+///
 /// ```no_run
 /// use lorraine::websocket::WebSocket;
 ///
@@ -48,13 +54,17 @@ pub use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message
 /// # let _ = lorraine::Router::new().websocket("/echo", echo);
 /// ```
 pub struct WebSocket {
-    stream: WebSocketStream<Tunnel>,
+    /// Taken by the drop alone.
+    stream: Option<WebSocketStream<Tunnel>>,
     request: Box<Parts>,
     protocol: Option<String>,
     /// What the peer closed it with.
     closed: Option<CloseFrame>,
     /// Nothing more comes.
     ended: bool,
+    leaving: Leaving,
+    /// The last who waited to send.
+    writer: Option<Waker>,
 }
 
 impl WebSocket {
@@ -72,7 +82,15 @@ impl WebSocket {
             .max_message_size(Some(max))
             .max_frame_size(Some(max));
         let stream = WebSocketStream::from_raw_socket(tunnel, role, Some(config)).await;
-        Self { stream, request: Box::new(request), protocol, closed: None, ended: false }
+        Self {
+            stream: Some(stream),
+            request: Box::new(request),
+            protocol,
+            closed: None,
+            ended: false,
+            leaving: Leaving::default(),
+            writer: None,
+        }
     }
 
     /// The request that opened it: URI, fields, and what [`RequestExt`](crate::RequestExt) reads, such as the
@@ -102,7 +120,7 @@ impl WebSocket {
     /// # Errors
     /// [`WebSocketError`]: the WebSocket is closed, or the peer was lost.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), WebSocketError> {
-        self.stream.send(message.into()).await
+        SinkExt::send(self, message.into()).await
     }
 
     /// Closes it with a code and a reason of at most 123 bytes, and waits for the peer to do the same; messages that
@@ -111,9 +129,9 @@ impl WebSocket {
     /// # Errors
     /// [`WebSocketError`]: the peer was lost, or broke a rule.
     pub async fn close(&mut self, code: CloseCode, reason: impl Into<Utf8Bytes>) -> Result<(), WebSocketError> {
-        match self.stream.close(Some(CloseFrame { code, reason: reason.into() })).await {
-            Ok(()) | Err(WebSocketError::ConnectionClosed | WebSocketError::AlreadyClosed) => {}
-            Err(error) => return Err(error),
+        match self.stream().close(Some(CloseFrame { code, reason: reason.into() })).await {
+            Err(error) if !is_closed(&error) => return Err(error),
+            _ => {}
         }
         while self.recv().await?.is_some() {}
         Ok(())
@@ -125,9 +143,17 @@ impl WebSocket {
         self.closed.as_ref()
     }
 
+    fn stream(&mut self) -> &mut WebSocketStream<Tunnel> {
+        self.stream.as_mut().expect("nobody calls it after the drop")
+    }
+
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, WebSocketError>>> {
         while !self.ended {
-            match ready!(self.stream.poll_next_unpin(cx)) {
+            if self.stream().get_ref().watch_leave(cx) {
+                self.take_leave();
+                self.flush_leave(cx);
+            }
+            match ready!(self.stream().poll_next_unpin(cx)) {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => return Poll::Ready(Some(Ok(message))),
                 // Read on: that is what sends the answer.
                 Some(Ok(Message::Close(frame))) => self.closed = frame,
@@ -137,9 +163,19 @@ impl WebSocket {
             }
         }
         // RFC 8441 §5: FIN is an orderly end. Whether it still goes out is the peer's affair.
-        ready!(Pin::new(self.stream.get_mut()).poll_shutdown(cx)).ok();
+        ready!(Pin::new(self.stream().get_mut()).poll_shutdown(cx)).ok();
         Poll::Ready(None)
     }
+}
+
+/// Whether this side has said its last word already.
+fn is_closed(error: &WebSocketError) -> bool {
+    matches!(
+        error,
+        WebSocketError::ConnectionClosed
+            | WebSocketError::AlreadyClosed
+            | WebSocketError::Protocol(ProtocolError::SendAfterClosing)
+    )
 }
 
 /// Whether reading has come to its end in order, with a close frame or at least with FIN.
@@ -163,19 +199,28 @@ impl Sink<Message> for WebSocket {
     type Error = WebSocketError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
-        self.stream.poll_ready_unpin(cx)
+        if self.stream().get_ref().is_to_leave() {
+            self.take_leave();
+        }
+        let poll = self.stream().poll_ready_unpin(cx);
+        self.note_writer(cx, &poll);
+        poll
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), WebSocketError> {
-        self.stream.start_send_unpin(message)
+        self.stream().start_send_unpin(message)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
-        self.stream.poll_flush_unpin(cx)
+        let poll = self.stream().poll_flush_unpin(cx);
+        self.note_writer(cx, &poll);
+        poll
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
-        self.stream.poll_close_unpin(cx)
+        let poll = self.stream().poll_close_unpin(cx);
+        self.note_writer(cx, &poll);
+        poll
     }
 }
 

@@ -3,7 +3,7 @@
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::webtransport::WebTransportOptions;
+use crate::origins::Origins;
 
 /// How WebSockets of a route are accepted.
 ///
@@ -15,14 +15,14 @@ use crate::webtransport::WebTransportOptions;
 /// ```
 #[derive(Clone)]
 pub struct WebSocketOptions {
-    /// Origins and subprotocols follow the same rules.
-    common: WebTransportOptions,
+    origins: Origins,
+    protocols: Vec<String>,
     max_message: usize,
 }
 
 impl Default for WebSocketOptions {
     fn default() -> Self {
-        Self { common: WebTransportOptions::default(), max_message: MAX_MESSAGE }
+        Self { origins: Origins::default(), protocols: Vec::new(), max_message: MAX_MESSAGE }
     }
 }
 
@@ -33,24 +33,25 @@ impl WebSocketOptions {
         Self::default()
     }
 
-    /// See [`WebTransportOptions::origins`].
+    /// Accepts pages of these origins, such as `https://app.example`, and clients that name none. Compared byte by byte
+    /// with what browsers send: scheme and host in lower case, a port only if it is not the scheme's.
     #[must_use]
     pub fn origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.common = self.common.origins(origins);
+        self.origins = Origins::listed(origins);
         self
     }
 
-    /// See [`WebTransportOptions::origin_check`].
+    /// Accepts pages whose origin this function is content with, and clients that name none.
     #[must_use]
     pub fn origin_check(mut self, check: impl Fn(&str, &Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.common = self.common.origin_check(check);
+        self.origins = Origins::checked(check);
         self
     }
 
-    /// See [`WebTransportOptions::any_origin`].
+    /// Accepts pages of every origin: they act with what their user may do here, so only where that is nothing special.
     #[must_use]
     pub fn any_origin(mut self) -> Self {
-        self.common = self.common.any_origin();
+        self.origins = Origins::Any;
         self
     }
 
@@ -58,7 +59,7 @@ impl WebSocketOptions {
     /// them gets a WebSocket without one.
     #[must_use]
     pub fn protocols(mut self, protocols: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.common = self.common.protocols(protocols);
+        self.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
@@ -79,10 +80,10 @@ impl WebSocketOptions {
         if request.headers.get(VERSION).is_none_or(|version| version != "13") {
             return Err(Refusal::Version);
         }
-        if !self.common.accepts(request) {
+        if !self.origins.accept(request) {
             return Err(Refusal::Origin);
         }
-        Ok(offered(&request.headers).find(|name| self.common.speaks(name)).map(str::to_owned))
+        Ok(offered(&request.headers).find(|name| self.protocols.iter().any(|own| own == name)).map(str::to_owned))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Whom a session is opened for, and by which subprotocol.
 
-use std::sync::Arc;
-
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 use sfv::{BareItem, ListEntry, Parser};
+
+use crate::origins::Origins;
 
 /// How sessions of a route are accepted.
 ///
@@ -20,18 +20,6 @@ pub struct WebTransportOptions {
     protocols: Vec<String>,
 }
 
-type OriginCheck = Arc<dyn Fn(&str, &Parts) -> bool + Send + Sync>;
-
-#[derive(Clone, Default)]
-enum Origins {
-    /// The server's own, and clients that are no browsers.
-    #[default]
-    Same,
-    Any,
-    Listed(Vec<String>),
-    Check(OriginCheck),
-}
-
 impl WebTransportOptions {
     /// Pages of the server's own host, and clients that name no origin; no subprotocols.
     #[must_use]
@@ -43,14 +31,14 @@ impl WebTransportOptions {
     /// with what browsers send: scheme and host in lower case, a port only if it is not the scheme's.
     #[must_use]
     pub fn origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.origins = Origins::Listed(origins.into_iter().map(Into::into).collect());
+        self.origins = Origins::listed(origins);
         self
     }
 
     /// Accepts pages whose origin this function is content with, and clients that name none.
     #[must_use]
     pub fn origin_check(mut self, check: impl Fn(&str, &Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.origins = Origins::Check(Arc::new(check));
+        self.origins = Origins::checked(check);
         self
     }
 
@@ -69,32 +57,15 @@ impl WebTransportOptions {
         self
     }
 
-    /// Whether a request's origin is accepted (draft-ietf-webtrans-http3 §3.2: to be verified where there is one).
-    pub(crate) fn accepts(&self, request: &Parts) -> bool {
-        let Some(origin) = request.headers.get(header::ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
-        match &self.origins {
-            Origins::Same => is_same_host(origin, request),
-            Origins::Any => true,
-            Origins::Listed(origins) => origins.iter().any(|listed| listed == origin),
-            Origins::Check(check) => check(origin, request),
-        }
-    }
-
-    /// Whether a subprotocol is one of those that are spoken.
-    pub(crate) fn speaks(&self, name: &str) -> bool {
-        self.protocols.iter().any(|own| own == name)
+    /// Whether a request's origin is accepted.
+    pub(super) fn accepts(&self, request: &Parts) -> bool {
+        self.origins.accept(request)
     }
 
     /// The subprotocol for a client that offers these fields.
     pub(super) fn choose(&self, headers: &HeaderMap) -> Option<String> {
-        offered(headers).into_iter().find(|name| self.speaks(name))
+        offered(headers).into_iter().find(|name| self.protocols.contains(name))
     }
-}
-
-fn is_same_host(origin: &str, request: &Parts) -> bool {
-    let own = request.uri.authority().map(http::uri::Authority::as_str);
-    origin.strip_prefix("https://").is_some_and(|host| own.is_some_and(|own| own.eq_ignore_ascii_case(host)))
 }
 
 /// The subprotocols that a client offers: a list of strings (draft-ietf-webtrans-http3-16 §3.3), or of tokens as before
@@ -142,30 +113,6 @@ pub(crate) const CHOSEN: &str = "wt-protocol";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parts(fields: &[(&'static str, &'static str)]) -> Parts {
-        let mut request = http::Request::new(());
-        *request.uri_mut() = "https://a.example:4433/chat".parse().unwrap();
-        for (name, value) in fields {
-            request.headers_mut().append(*name, HeaderValue::from_static(value));
-        }
-        request.into_parts().0
-    }
-
-    #[test]
-    fn origins_are_accepted_as_told_and_clients_without_one_always() {
-        let own = parts(&[("origin", "https://a.example:4433")]);
-        let other = parts(&[("origin", "https://b.example")]);
-        let null = parts(&[("origin", "null")]);
-        let options = WebTransportOptions::new();
-        assert_eq!([&own, &other, &null, &parts(&[])].map(|parts| options.accepts(parts)), [true, false, false, true]);
-        let options = WebTransportOptions::new().origins(["https://b.example"]);
-        assert_eq!([&own, &other, &null, &parts(&[])].map(|parts| options.accepts(parts)), [false, true, false, true]);
-        let options = WebTransportOptions::new().any_origin();
-        assert_eq!([&own, &other, &null].map(|parts| options.accepts(parts)), [true, true, true]);
-        let options = WebTransportOptions::new().origin_check(|origin, _| origin == "null");
-        assert_eq!([&own, &other, &null].map(|parts| options.accepts(parts)), [false, false, true]);
-    }
 
     #[test]
     fn clients_first_known_subprotocol_is_chosen() {

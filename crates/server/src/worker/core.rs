@@ -16,14 +16,12 @@ use lorraine_engine::{ConnectionKey, Engine, Http};
 use lorraine_proto::message::SendFault;
 use lorraine_proto::{BodyRead, Code, Sent, StreamId};
 
+use super::bodies::Bodies;
 use super::executor::Task;
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::waiting::Waiting;
 use crate::client::ClientState;
-
-/// Ends kept for readers; past it the oldest connection's readers hear that the request is gone.
-const ENDS_MAX: usize = 1024;
 
 /// One request stream of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,9 +65,7 @@ pub(crate) struct Core {
     released: RefCell<Vec<At>>,
     /// Tasks that tasks have begun.
     spawned: RefCell<Vec<Task>>,
-    /// Requests that were reset or failed, until who reads their body is told: the engine may have forgotten them by
-    /// then.
-    ends: RefCell<BTreeMap<At, BodyRead>>,
+    bodies: RefCell<Bodies>,
     /// Requests that wait for 100 (Continue) before their body comes (RFC 9110 §10.1.1).
     expecting: RefCell<BTreeSet<At>>,
     /// Requests whose tasks have come to their end.
@@ -98,7 +94,7 @@ impl Core {
             engine: RefCell::new(engine),
             wakers: RefCell::default(),
             released: RefCell::default(),
-            ends: RefCell::default(),
+            bodies: RefCell::default(),
             spawned: RefCell::default(),
             expecting: RefCell::default(),
             ended: RefCell::default(),
@@ -225,7 +221,7 @@ impl Core {
         }
         let read = self.engine.borrow_mut().poll_body(self.now(), at.connection, at.stream);
         let read = match read {
-            BodyRead::Gone | BodyRead::Reset(_) => self.take_end(at).unwrap_or(read),
+            BodyRead::Gone | BodyRead::Reset(_) => self.bodies.borrow_mut().take_end(at).unwrap_or(read),
             read => read,
         };
         match read {
@@ -237,23 +233,25 @@ impl Core {
             _ => {
                 // A poll that was not asked for may find the end before its event comes.
                 self.unwait(at, Awaits::Body);
+                self.close_body(at);
                 Poll::Ready(read)
             }
         }
     }
 
-    /// The rest of a body that is still to be read does not come.
-    pub(crate) fn note_end(&self, at: At, end: BodyRead) {
-        let mut ends = self.ends.borrow_mut();
-        // Some are of bodies that nobody reads any more.
-        if ends.len() >= ENDS_MAX {
-            ends.pop_first();
-        }
-        ends.insert(at, end);
+    /// There is a body to be read, or will be: its end is kept for its reader.
+    pub(crate) fn open_body(&self, at: At) {
+        self.bodies.borrow_mut().open(at);
     }
 
-    fn take_end(&self, at: At) -> Option<BodyRead> {
-        if self.ends.borrow().is_empty() { None } else { self.ends.borrow_mut().remove(&at) }
+    /// The rest of a body does not come; to be heard if it is still to be read.
+    pub(crate) fn note_end(&self, at: At, end: BodyRead) {
+        self.bodies.borrow_mut().note_end(at, end);
+    }
+
+    /// Nobody reads this body any more.
+    pub(crate) fn close_body(&self, at: At) {
+        self.bodies.borrow_mut().close(at);
     }
 
     pub(crate) fn expect_continue(&self, at: At) {
@@ -310,7 +308,7 @@ impl Core {
 
     /// A connection is gone: what was kept of its streams goes too, and whoever waits finds out.
     pub(crate) fn end_connection(&self, connection: ConnectionKey) {
-        self.ends.borrow_mut().retain(|at, _| at.connection != connection);
+        self.bodies.borrow_mut().close_connection(connection);
         self.wake_connection(connection);
     }
 
@@ -331,7 +329,7 @@ impl Core {
             let next = self.released.borrow_mut().pop();
             let Some(at) = next else { return };
             self.unwait(at, Awaits::Body);
-            self.take_end(at);
+            self.close_body(at);
             self.engine.borrow_mut().release_body(at.connection, at.stream);
         }
     }

@@ -9,48 +9,82 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request, response};
 use http_body::{Body, Frame};
 use lorraine_proto::{BodyRead, Code, Sent};
+use tower_service::Service;
 
 use super::core::{At, Awaits, Core, Gone};
 use super::executor::Task;
 #[cfg(feature = "websocket")]
 use super::tunnel::Tunnel;
+use crate::body::RequestBody;
 use crate::webtransport::{Accept, Pending, Run, Session};
 
-/// Serves one request to its end. Dropping it (the client is gone) drops the handler's future.
-pub(crate) async fn serve<F, B, E>(core: Rc<Core>, at: At, is_head: bool, handler: F)
+/// Serves one request to its end, with a clone of the service. Dropping it (the client is gone) drops the service's
+/// future.
+///
+/// Most requests are answered at once, and never wait for anything: what only the others need is in boxes of its own, so
+/// that this future is small to make and to move. A test has its size.
+pub(crate) async fn serve<S, B>(core: Rc<Core>, at: At, service: Rc<S>, parts: Box<request::Parts>, body: RequestBody)
 where
-    F: Future<Output = Result<Response<B>, E>>,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    S::Error: Display,
     B: Body,
     B::Error: Display,
-    E: Display,
 {
     let mut ending = Ending { core: &core, at, abandoned: false };
-    let handler = pin!(handler);
-    let end = match fenced(handler).await {
-        Ok(Ok(response)) => match response.extensions().get::<Accept>().and_then(Accept::take) {
-            Some(pending) => open(&core, at, response, pending).await,
-            None => send(&core, at, is_head, response).await,
+    let is_head = parts.method == Method::HEAD;
+    let end = match call(&*service, parts, body).await {
+        Ok((parts, body)) => match accepted(&parts) {
+            Some(pending) => Box::pin(open(&core, at, parts, pending)).await,
+            None => send(&core, at, is_head, parts, body).await,
         },
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a handler failed: answering 500");
-            answer_500(&core, at)
-        }
-        Err(panic) => {
-            tracing::error!(panic = message_of(&*panic), "a handler panicked: answering 500");
-            answer_500(&core, at)
-        }
+        Err(NoAnswer) => answer_500(&core, at),
     };
     ending.abandoned = end.is_err();
 }
 
+/// The service has failed, which is in the log.
+struct NoAnswer;
+
+/// Asks the service, all of it behind the fence that a handler's panic stops at: the clone too is the application's.
+async fn call<S, B>(
+    service: &S,
+    parts: Box<request::Parts>,
+    body: RequestBody,
+) -> Result<(response::Parts, B), NoAnswer>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    S::Error: Display,
+{
+    let answer = async move {
+        let mut service = service.clone();
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        service.call(Request::from_parts(*parts, body)).await
+    };
+    match fenced(pin!(answer)).await {
+        Ok(Ok(response)) => Ok(response.into_parts()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a handler failed: answering 500");
+            Err(NoAnswer)
+        }
+        Err(panic) => {
+            tracing::error!(panic = message_of(&*panic), "a handler panicked: answering 500");
+            Err(NoAnswer)
+        }
+    }
+}
+
+/// What the handler of an extended CONNECT request has accepted.
+fn accepted(parts: &response::Parts) -> Option<Box<Pending>> {
+    parts.extensions.get::<Accept>().and_then(Accept::take).map(Box::new)
+}
+
 /// Opens what an extended CONNECT request asked for and runs its handler.
-async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pending) -> Result<(), Abandoned> {
-    let (mut parts, _) = response.into_parts();
+async fn open(core: &Rc<Core>, at: At, mut parts: response::Parts, pending: Box<Pending>) -> Result<(), Abandoned> {
     parts.headers.entry(header::DATE).or_insert_with(|| core.date());
-    let Pending { parts: request, body, chosen, run } = pending;
+    let Pending { parts: request, body, chosen, run } = *pending;
     let opened = match &run {
         Run::Session(_) => core.accept_session(at, &parts),
         #[cfg(feature = "websocket")]
@@ -68,13 +102,15 @@ async fn open<B>(core: &Rc<Core>, at: At, response: Response<B>, pending: Pendin
     match run {
         Run::Session(run) => {
             body.leave();
+            core.close_body(at);
             run_session(core, at, run(Session::begin(core, at, request, chosen))).await;
             Ok(())
         }
         #[cfg(feature = "websocket")]
         Run::Tunnel(run) => {
             let Some(stream) = body.into_stream() else { return Err(Abandoned) };
-            fenced(run(Tunnel::new(stream)).as_mut()).await.map_err(|panic| {
+            let tunnel = Tunnel::new(stream).with_leave(core.begin_tunnel(at));
+            fenced(run(tunnel).as_mut()).await.map_err(|panic| {
                 tracing::error!(panic = message_of(&*panic), "a handler panicked: resetting its stream");
                 Abandoned
             })
@@ -132,12 +168,11 @@ type Panic = Box<dyn Any + Send>;
 /// The response broke off for a fault of the application's.
 struct Abandoned;
 
-async fn send<B>(core: &Core, at: At, is_head: bool, response: Response<B>) -> Result<(), Abandoned>
+async fn send<B>(core: &Core, at: At, is_head: bool, mut parts: response::Parts, body: B) -> Result<(), Abandoned>
 where
     B: Body,
     B::Error: Display,
 {
-    let (mut parts, body) = response.into_parts();
     let mut body = pin!(body);
     if parts.status.is_informational() {
         // RFC 9114 §4.1: interim responses come before a final one, never in its place.
@@ -162,7 +197,7 @@ where
             return answer_500(core, at);
         }
     }
-    outgoing.run(core, at, body).await
+    Box::pin(outgoing.run(core, at, body)).await
 }
 
 /// What of a body was polled and is not sent.
@@ -259,7 +294,7 @@ impl Outgoing {
 }
 
 /// Adds what an origin server says of every response: when it was made, and how long it is if that is known.
-fn complete_head<B: Body>(core: &Core, parts: &mut http::response::Parts, body: &B, is_head: bool) {
+fn complete_head<B: Body>(core: &Core, parts: &mut response::Parts, body: &B, is_head: bool) {
     if let header::Entry::Vacant(entry) = parts.headers.entry(header::DATE) {
         entry.insert(core.date());
     }

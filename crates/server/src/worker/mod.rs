@@ -3,6 +3,7 @@
 //! A turn reads the whole batch before anything is answered, runs what was woken, then sends in trains:
 //! fewer acknowledgements, fuller packets, one clock read.
 
+mod bodies;
 mod core;
 mod exchange;
 mod executor;
@@ -61,7 +62,7 @@ const GATHERING: Duration = Duration::from_millis(1);
 const WORTH_ANOTHER_ROUND: usize = 8;
 
 /// What a server does with a request: makes the task that answers it. Clients have none.
-pub(crate) type Dispatch = Box<dyn FnMut(&Rc<Core>, At, Request<RequestBody>) -> Task>;
+pub(crate) type Dispatch = Box<dyn FnMut(&Rc<Core>, At, Box<http::request::Parts>, RequestBody) -> Task>;
 
 /// Runs a future beside the handler that calls this, on the same worker: it need not be `Send`, and goes on when the
 /// handler is done. It ends with the worker at the latest, dropped where it stands.
@@ -329,7 +330,7 @@ impl Worker {
     fn on_http(&mut self, connection: ConnectionKey, event: HttpEvent) {
         let at = |stream: StreamId| At { connection, stream };
         match event {
-            HttpEvent::Request { stream, parts, end } => self.on_request(at(stream), *parts, end),
+            HttpEvent::Request { stream, parts, end } => self.on_request(at(stream), parts, end),
             HttpEvent::Response { stream, parts, end } => {
                 self.core.client.borrow_mut().on_response(at(stream), *parts, end);
                 self.core.wake(at(stream), Awaits::Head);
@@ -375,7 +376,7 @@ impl Worker {
         self.executor.spawn(Box::pin(async move { handler(session).await }));
     }
 
-    fn on_request(&mut self, at: At, parts: http::request::Parts, end: bool) {
+    fn on_request(&mut self, at: At, mut parts: Box<http::request::Parts>, end: bool) {
         let (Some(dispatch), Some(info)) = (&mut self.dispatch, self.connections.get(&at.connection)) else { return };
         let informer = Informer::new(at, &self.core.shared);
         let body = if end {
@@ -384,12 +385,12 @@ impl Worker {
             if expects_continue(&parts) {
                 self.core.expect_continue(at);
             }
+            self.core.open_body(at);
             let stream = StreamBody::new(at, Arc::clone(&self.core.shared));
             RequestBody::stream(stream, &parts.headers, Some(informer))
         };
-        let mut request = Request::from_parts(parts, body);
-        request.extensions_mut().insert(RequestInfo::from(*info));
-        let task = dispatch(&self.core, at, request);
+        parts.extensions.insert(RequestInfo::from(*info));
+        let task = dispatch(&self.core, at, parts, body);
         if let Some(slot) = self.executor.spawn(task) {
             self.exchanges.insert(at, slot);
         }

@@ -14,6 +14,8 @@ use lorraine_proto::{Code, DatagramError, StreamId};
 
 use super::core::{At, Awaits, Core};
 use super::shared::{Command, Shared};
+#[cfg(feature = "websocket")]
+use super::tunnel::Leave;
 use super::waiting::{Ticket, Wants};
 use crate::webtransport::{SessionClosed, SessionStats, Status};
 
@@ -58,6 +60,11 @@ pub(super) struct Sessions {
     unclaimed: BTreeMap<(At, Direction), VecDeque<StreamId>>,
     leaving: Vec<Leaving>,
     dropped: Vec<Dropped>,
+    #[cfg(feature = "websocket")]
+    tunnels: BTreeMap<At, Arc<Leave>>,
+    /// The server stops.
+    #[cfg(feature = "websocket")]
+    draining: bool,
 }
 
 struct Open {
@@ -84,6 +91,18 @@ impl Core {
         let status = Arc::new(Status::default());
         self.sessions.borrow_mut().open.insert(at, Open { status: Arc::downgrade(&status), is_raw, keeps: None });
         status
+    }
+
+    /// A tunnel has opened; what it is told when the server stops.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn begin_tunnel(&self, at: At) -> Arc<Leave> {
+        let leave = Arc::new(Leave::default());
+        let mut sessions = self.sessions.borrow_mut();
+        if sessions.draining {
+            leave.ask();
+        }
+        sessions.tunnels.insert(at, Arc::clone(&leave));
+        leave
     }
 
     /// Keeps a client's connection for as long as a session of it goes on.
@@ -292,10 +311,21 @@ impl Core {
         self.settle_session(at, SessionClosed::ByUs { code, reason: reason.to_owned() });
     }
 
-    /// Asks all sessions to wind down: the server stops.
+    /// Asks all sessions and tunnels to wind down: the server stops.
     pub(super) fn drain_sessions(&self) {
         let open: Vec<At> = self.sessions.borrow().open.keys().copied().collect();
         open.into_iter().for_each(|at| self.drain_session(at));
+        #[cfg(feature = "websocket")]
+        self.drain_tunnels();
+    }
+
+    #[cfg(feature = "websocket")]
+    fn drain_tunnels(&self) {
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.draining = true;
+        let tunnels: Vec<Arc<Leave>> = sessions.tunnels.values().cloned().collect();
+        drop(sessions);
+        tunnels.iter().for_each(|leave| leave.ask());
     }
 
     /// Closes all sessions of a connection: it is about to end.
@@ -373,7 +403,9 @@ impl Core {
                 Some(Dropped::Session(at)) => self.close_session(at, 0, ""),
                 #[cfg(feature = "websocket")]
                 Some(Dropped::Tunnel { at, ended }) => {
+                    self.sessions.borrow_mut().tunnels.remove(&at);
                     self.unwait(at, Awaits::Room);
+                    self.close_body(at);
                     if !ended {
                         self.abort(at, Code::H3_REQUEST_CANCELLED);
                     }

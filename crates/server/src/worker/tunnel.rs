@@ -3,14 +3,16 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use lorraine_proto::BodyRead;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::core::{At, Core};
-use super::remote::Asking;
+use super::remote::{Asking, tell};
 use super::sessions::{Dropped, drop_handle};
 use super::shared::Shared;
 use super::stream_body::StreamBody;
@@ -25,6 +27,25 @@ pub(crate) struct Tunnel {
     /// Taken over from the writer, and not by the connection yet.
     pending: Bytes,
     writing: Writing,
+    leave: Option<Arc<Leave>>,
+}
+
+/// A stopping server's wish that whoever holds a tunnel takes leave of the peer.
+#[derive(Debug, Default)]
+pub(crate) struct Leave {
+    asked: AtomicBool,
+    reader: AtomicWaker,
+}
+
+impl Leave {
+    pub(super) fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.reader.wake();
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
 }
 
 /// What became of an offer of all pending bytes.
@@ -46,14 +67,45 @@ enum Writing {
 impl Tunnel {
     /// On the stream of this body, whose head was answered.
     pub(crate) fn new(body: StreamBody) -> Self {
-        Self { body, rest: Bytes::new(), asking: Asking::default(), pending: Bytes::new(), writing: Writing::Open }
+        Self {
+            body,
+            rest: Bytes::new(),
+            asking: Asking::default(),
+            pending: Bytes::new(),
+            writing: Writing::Open,
+            leave: None,
+        }
+    }
+
+    /// Hears of it when the server begins to stop.
+    pub(crate) fn with_leave(mut self, leave: Arc<Leave>) -> Self {
+        self.leave = Some(leave);
+        self
+    }
+
+    /// Whether the server is stopping.
+    pub(crate) fn is_to_leave(&self) -> bool {
+        self.leave.as_deref().is_some_and(Leave::is_asked)
+    }
+
+    /// As [`is_to_leave`](Self::is_to_leave), and wakes the one who reads when it comes to be so.
+    pub(crate) fn watch_leave(&self, cx: &Context<'_>) -> bool {
+        if let Some(leave) = self.leave.as_ref().filter(|leave| !leave.is_asked()) {
+            leave.reader.register(cx.waker());
+        }
+        self.is_to_leave()
+    }
+
+    /// Goes on with it on its worker, when nobody else does.
+    pub(crate) fn spawn(worker: &Arc<Shared>, future: impl Future<Output = ()> + Send + 'static) {
+        tell(worker, move |core| core.queue_task(Box::pin(future)));
     }
 
     const fn at(&self) -> At {
         self.body.at()
     }
 
-    fn worker(&self) -> Arc<Shared> {
+    pub(crate) fn worker(&self) -> Arc<Shared> {
         Arc::clone(self.body.worker())
     }
 

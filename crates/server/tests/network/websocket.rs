@@ -1,15 +1,18 @@
 //! WebSockets over HTTP/3 between the server and the client.
 
-use std::sync::mpsc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Request};
 use lorraine::client::Subprotocols;
 use lorraine::websocket::{CloseCode, Message, WebSocket, WebSocketError, WebSocketOptions};
-use lorraine::{ClientError, RequestExt, Router};
+use lorraine::{ClientError, Protocol, RequestExt, Router};
 
-use crate::site::{Alive, Site, Visit, on_every_event_loop, word};
+use crate::site::{Alive, Site, Visit, on_every_event_loop, pause, until, word};
 
 fn ask(path: &str) -> Request<()> {
     Request::get(format!("https://localhost{path}")).body(()).unwrap()
@@ -181,5 +184,123 @@ fn handlers_hear_of_lost_peers_and_panics_reset() {
         site.await_report("settled", |report| report.requests == 0 && report.waiting == 0);
         drop(site);
         alive.await_alone("the handler");
+    });
+}
+
+/// Notes how a WebSocket ended: whether in order, and with which code of the peer's.
+type Ends = mpsc::Sender<(bool, Option<u16>)>;
+
+fn receive(to: &Ends) -> impl Fn(WebSocket) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync + use<> {
+    let to = to.clone();
+    move |mut socket| {
+        let to = to.clone();
+        Box::pin(async move {
+            let end = loop {
+                match socket.recv().await {
+                    Ok(Some(_)) => {}
+                    end => break end.is_ok(),
+                }
+            };
+            to.send((end, socket.close_frame().map(|frame| frame.code.into()))).unwrap();
+        })
+    }
+}
+
+async fn read_to_the_end(socket: &mut WebSocket) {
+    while let Some(message) = socket.recv().await.unwrap() {
+        assert_eq!(message, Message::text("tick"));
+    }
+    let frame = socket.close_frame().expect("a close frame");
+    assert_eq!((frame.code, frame.reason.as_str()), (CloseCode::Away, "the server stops"));
+}
+
+#[test]
+fn stopping_server_closes_with_1001_and_waits_for_the_answer() {
+    on_every_event_loop(|event_loop| {
+        let (to, from) = mpsc::channel();
+        let elsewhere = to.clone();
+        let routes = Router::new().websocket("/", receive(&to)).websocket("/thread", move |socket: WebSocket| {
+            let receive = receive(&elsewhere);
+            std::thread::spawn(move || futures_executor::block_on(receive(socket)));
+            std::future::ready(())
+        });
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit| {
+            let mut sockets = [open(&visit, "/").await, open(&visit, "/thread").await];
+            site.server.handle().stop(Duration::from_secs(600));
+            for socket in &mut sockets {
+                read_to_the_end(socket).await;
+            }
+            for _ in &sockets {
+                assert_eq!(word(&from).await, (true, Some(1001)));
+            }
+        });
+        site.server.wait().unwrap();
+    });
+}
+
+#[test]
+fn handler_that_only_sends_may_leave_the_close_to_the_server() {
+    on_every_event_loop(|event_loop| {
+        let routes = Router::new().websocket("/", async |mut socket: WebSocket| {
+            while socket.send("tick").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit| {
+            let mut socket = open(&visit, "/").await;
+            assert_eq!(socket.recv().await.unwrap(), Some(Message::text("tick")));
+            site.server.handle().stop(Duration::from_secs(600));
+            read_to_the_end(&mut socket).await;
+        });
+        site.server.wait().unwrap();
+    });
+}
+
+#[test]
+fn socket_that_opens_while_the_server_stops_is_closed_at_once() {
+    on_every_event_loop(|event_loop| {
+        let (began, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let (begins, opens) = (Arc::clone(&began), Arc::clone(&gate));
+        let routes = Router::new().upgrade("/", Protocol::WEBSOCKET, move |upgrade| {
+            let (begins, opens) = (Arc::clone(&begins), Arc::clone(&opens));
+            async move {
+                begins.store(true, Ordering::SeqCst);
+                opens.notified().await;
+                upgrade.websocket(&WebSocketOptions::new(), echo)
+            }
+        });
+        let site = Site::start(event_loop, routes);
+        site.browse(async |visit| {
+            let stop = async {
+                until("the request", || began.load(Ordering::SeqCst)).await;
+                site.server.handle().stop(Duration::from_secs(600));
+                // The worker has heard of the stop when it answers.
+                assert_eq!(site.server.handle().report().len(), 1);
+                gate.notify_one();
+            };
+            let (mut socket, ()) = tokio::join!(open(&visit, "/"), stop);
+            read_to_the_end(&mut socket).await;
+        });
+        site.server.wait().unwrap();
+    });
+}
+
+#[test]
+fn stop_waits_for_a_peer_that_does_not_close_no_longer_than_it_may() {
+    on_every_event_loop(|event_loop| {
+        let (to, from) = mpsc::channel();
+        let site = Site::start(event_loop, Router::new().websocket("/", receive(&to)));
+        site.browse(async |visit| {
+            let _silent = open(&visit, "/").await;
+            site.server.handle().stop(Duration::from_millis(300));
+            while !matches!(visit.open("/").await, Err(ClientError::Closed(_))) {
+                pause(Duration::from_millis(2)).await;
+            }
+        });
+        site.server.wait().unwrap();
+        drop(to);
+        assert!(from.recv().is_err(), "the handler was dropped where it waited");
     });
 }
