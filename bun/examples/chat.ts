@@ -1,26 +1,33 @@
 // A chat over WebTransport, with its page: bun run examples/chat.ts, then open http://localhost:8080
 import { serve } from "lorraine";
 
+const pages = Bun.serve({
+  port: Number(process.env.PAGE_PORT ?? 8080),
+  hostname: "localhost",
+  fetch: () => new Response(page(), { headers: { "content-type": "text/html" } }),
+});
+
 const chat = serve<{ name: string }>({
   port: Number(process.env.PORT ?? 4433),
   webtransport: {
     // The page is on another port, and so of another origin.
-    origins: ["http://localhost:8080"],
+    origins: [pages.url.origin],
     upgrade: request => ({ name: new URL(request.url).searchParams.get("name") ?? "somebody" }),
     open: session => session.subscribe("chat"),
     // What is typed comes as a stream, so that nothing is lost; where the mouse is, as datagrams.
     async uni(session, stream) {
       const text = await new Response(stream).text();
       for (const other of chat.sessions) {
-        const own = await other.createUnidirectionalStream();
-        own.end(`${session.data.name}: ${text}`);
+        // One that leaves, or is slow, keeps it from nobody else.
+        other.createUnidirectionalStream().then(own => own.end(`${session.data.name}: ${text}`)).catch(() => {});
       }
     },
     datagram: (session, data) => void chat.publish("chat", data),
   },
 });
 
-const page = (hash: string) => `<!doctype html>
+const hash = Buffer.from(chat.certificateHash().value).toString("base64");
+const page = (): string => `<!doctype html>
 <meta charset="utf-8"><title>Chat over WebTransport</title>
 <ul id="log"></ul><form id="form"><input id="text" autofocus placeholder="say something"></form>
 <div id="dot" style="position:fixed;width:12px;height:12px;border-radius:6px;background:crimson;pointer-events:none"></div>
@@ -54,10 +61,4 @@ for (let next; !(next = await streams.read()).done; ) {
 }
 </script>`;
 
-const hash = Buffer.from(chat.certificateHash().value).toString("base64");
-Bun.serve({
-  port: 8080,
-  hostname: "localhost",
-  fetch: () => new Response(page(hash), { headers: { "content-type": "text/html" } }),
-});
-console.log(`the page: http://localhost:8080, sessions: ${chat.url.href}`);
+console.log(`the page: ${pages.url.href}, sessions: ${chat.url.href}`);

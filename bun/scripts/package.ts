@@ -49,10 +49,15 @@ const native = lay(platform, {
   os: [process.platform],
   cpu: [process.arch],
   ...(libc === null ? {} : { libc: [libc === "gnu" ? "glibc" : "musl"] }),
-  files: [`liblorraine.${suffix}`],
+  type: "module",
+  exports: { ".": "./index.js", "./package.json": "./package.json" },
+  files: [`liblorraine.${suffix}`, "index.js"],
   preferUnplugged: true,
 });
 copyFileSync(library, join(native, `liblorraine.${suffix}`));
+// The path, which in a program that `bun build --compile` made leads into the program.
+const index = `import path from "./liblorraine.${suffix}" with { type: "file" };\nexport default path;\n`;
+writeFileSync(join(native, "index.js"), index);
 // Symbols of its own are for those who build it; the exports stay.
 if (process.platform === "linux") await $`strip --strip-unneeded ${join(native, `liblorraine.${suffix}`)}`;
 

@@ -54,6 +54,8 @@ function buffer(length: number): Buffer<ArrayBuffer> & Text {
 const BATCH = 256;
 /** What is gathered before it is handed over in mid-batch, bytes. */
 const SUBMIT_BYTES = 512 * 1024;
+/** How often events are looked for where nothing rings. */
+const UNRUNG_MS = 5;
 const HIGH = 0x1_0000_0000;
 
 export class Bridge {
@@ -118,7 +120,13 @@ export class Bridge {
           if (!this.#referenced) socket.unref();
           this.#drain();
         },
-        error => this.#listener.onError(error),
+        error => {
+          const words = `lorraine: the doorbell cannot be connected, so events are looked for every ${UNRUNG_MS} ms`;
+          this.#listener.onError(new Error(words, { cause: error }));
+          if (this.#closed) return;
+          this.#timer = setInterval(wake, UNRUNG_MS);
+          if (!this.#referenced) this.#timer.unref();
+        },
       );
     } else if (doorbell === "callback") {
       if (!Bun.isMainThread) throw new Error("lorraine: the doorbell \"callback\" works on the main thread only");

@@ -1,7 +1,9 @@
 /** One request while JavaScript works on it: reading its body, writing its response, hearing that its client is gone. */
 import type { Bridge, Live } from "./bridge";
+import { BodyTooLargeError, ConnectionGoneError, StreamResetError, TimeoutError } from "./errors";
 import { RESPOND_RELEASE, RESPOND_STREAM } from "./events";
-import { address, AGAIN, ERROR_ARGUMENT, ERROR_RESET, lastError, native } from "./native";
+import { address, AGAIN, ERROR_ARGUMENT, ERROR_LIMIT, ERROR_RESET, lastError, native } from "./native";
+import { Patience } from "./patience";
 
 /** Most bytes read in one piece. */
 const PIECE = 64 * 1024;
@@ -18,28 +20,26 @@ export function readPiece(handle: number): Uint8Array | null | undefined {
   throw new ConnectionGoneError();
 }
 
-/** The peer broke a body or a stream off. */
-export class StreamResetError extends Error {
-  override readonly name = "StreamResetError";
-  constructor(readonly code: number) {
-    super(`the peer reset the stream with code ${code}`);
-  }
+/** The trailers of a body that was read to its end; `null`: there are none. */
+function readTrailers(handle: number): Headers | null {
+  // A field section of a request has at most 16 KiB.
+  const length = native.lorraine_request_trailers(handle, scratch, PIECE);
+  if (length < 0 || length > PIECE) throw new ConnectionGoneError();
+  if (length === 0) return null;
+  const lines = Buffer.from(scratch.buffer, 0, length).toString("latin1").split("\n");
+  return fieldsOf(lines, 0, lines.length - 1);
 }
 
-/** The client is gone, or the stream is over. */
-export class ConnectionGoneError extends Error {
-  override readonly name = "ConnectionGoneError";
-  constructor() {
-    super("the client is gone, or the stream is over");
+/** Fields that are `name:value` or `name: value` lines: `count` of them, from `first` on. */
+export function fieldsOf(lines: string[], first: number, count: number): Headers {
+  const pairs: [string, string][] = [];
+  for (let at = first; at < first + count; at++) {
+    const line = lines[at] ?? "";
+    const colon = line.indexOf(":");
+    // Space before a value is dropped by `Headers`.
+    pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
   }
-}
-
-/** A body had more bytes than `maxRequestBodySize` allows. */
-export class BodyTooLargeError extends Error {
-  override readonly name = "BodyTooLargeError";
-  constructor(readonly limit: number) {
-    super(`the request body is longer than ${limit} bytes`);
-  }
+  return new Headers(pairs);
 }
 
 export class Exchange implements Live {
@@ -50,9 +50,15 @@ export class Exchange implements Live {
   #readable: (() => void) | null = null;
   #writable: (() => void) | null = null;
   #read = 0;
+  /** The body was read to its end. */
+  #ended = false;
+  #trailers: PromiseWithResolvers<Headers | null> | null = null;
   #done = false;
   #answered = false;
   #registered = false;
+  #patience: Patience | null = null;
+  /** What it was given up for, before the response was through. */
+  #gone: Error | null = null;
   #abort: AbortController | null = null;
   #cancel: ((reason: unknown) => void) | null = null;
 
@@ -71,10 +77,10 @@ export class Exchange implements Live {
     return this.#done;
   }
 
-  /** Aborted when the client goes away before the response is through. */
+  /** Aborted when the client goes away before the response is through, or {@link allow} had it given up. */
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.#done && !this.#answered) this.#abort.abort(new ConnectionGoneError());
+    if (this.#gone !== null) this.#abort.abort(this.#gone);
     return this.#abort.signal;
   }
 
@@ -83,6 +89,10 @@ export class Exchange implements Live {
     if (this.#registered || this.#done) return;
     this.#registered = true;
     this.#bridge.live.set(this.handle, this);
+  }
+
+  onReset(code: number): void {
+    this.#trailers?.reject(new StreamResetError(code));
   }
 
   onReadable(): void {
@@ -99,12 +109,36 @@ export class Exchange implements Live {
 
   onEnded(): void {
     if (this.#done) return;
-    const gone = new ConnectionGoneError();
-    const cancel = this.#cancel;
     native.lorraine_release(this.handle);
+    this.#giveUp(new ConnectionGoneError());
+  }
+
+  /** Lets it stand still for so long, then answers it, or breaks its answer off; 0: as long as it likes. */
+  allow(milliseconds: number): void {
+    this.#patience?.stop();
+    if (milliseconds === 0 || this.#done) this.#patience = null;
+    else this.#patience = new Patience(milliseconds, () => this.#onStill(milliseconds));
+  }
+
+  #onStill(milliseconds: number): void {
+    if (this.#answered) {
+      native.lorraine_reset(this.handle, 0);
+      native.lorraine_release(this.handle);
+    } else {
+      this.#answered = true;
+      // RFC 9110 §15.5.9: the client did not send all of its request. Otherwise it is the handler that is late.
+      this.#bridge.respond(this.handle, this.#readable === null ? 503 : 408, "", null, RESPOND_RELEASE);
+    }
+    this.#giveUp(new TimeoutError(milliseconds / 1000));
+  }
+
+  /** It is over before the response is through: everyone who waits for something hears of it. */
+  #giveUp(error: Error): void {
+    const cancel = this.#cancel;
+    this.#gone = error;
     this.#finish();
-    this.#abort?.abort(gone);
-    cancel?.(gone);
+    this.#abort?.abort(error);
+    cancel?.(error);
     this.onReadable();
     this.onWritable();
   }
@@ -112,19 +146,49 @@ export class Exchange implements Live {
   /** The next piece of the body; `null` at the end. */
   async next(): Promise<Uint8Array | null> {
     for (;;) {
-      if (this.#done) throw new ConnectionGoneError();
-      const piece = readPiece(this.handle);
-      if (piece !== undefined) {
-        this.#read += piece?.length ?? 0;
-        if (this.#read > this.#maxBody) {
-          native.lorraine_stop_sending(this.handle, 0);
-          throw new BodyTooLargeError(this.#maxBody);
-        }
-        return piece;
-      }
+      const piece = this.#take();
+      if (piece !== undefined) return piece;
       this.register();
       await new Promise<void>(resolve => { this.#readable = resolve; });
     }
+  }
+
+  /** As {@link next}; `undefined`: there is nothing yet. */
+  #take(): Uint8Array | null | undefined {
+    try {
+      if (this.#done) throw this.#gone ?? new ConnectionGoneError();
+      const piece = readPiece(this.handle);
+      if (piece !== undefined) this.#patience?.moved();
+      if (piece === null) this.#onEndOfBody();
+      else if (piece !== undefined) this.#count(piece.length);
+      return piece;
+    } catch (error) {
+      this.#trailers?.reject(error);
+      throw error;
+    }
+  }
+
+  #onEndOfBody(): void {
+    this.#ended = true;
+    this.#trailers?.resolve(readTrailers(this.handle));
+  }
+
+  #count(length: number): void {
+    this.#read += length;
+    if (this.#read <= this.#maxBody) return;
+    native.lorraine_stop_sending(this.handle, 0);
+    throw new BodyTooLargeError(this.#maxBody);
+  }
+
+  /** What follows the body, once that was read to its end. Rejected where it will not be, which nobody need hear of. */
+  get trailers(): Promise<Headers | null> {
+    if (this.#trailers !== null) return this.#trailers.promise;
+    const trailers = (this.#trailers = Promise.withResolvers());
+    trailers.promise.catch(() => {});
+    if (this.#done) trailers.reject(this.#gone ?? new ConnectionGoneError());
+    else if (this.#ended) this.#onEndOfBody();
+    else this.register();
+    return trailers.promise;
   }
 
   /** The whole body. */
@@ -149,6 +213,22 @@ export class Exchange implements Live {
         if (!this.#done) native.lorraine_stop_sending(this.handle, 0);
       },
     }, { highWaterMark: 0 });
+  }
+
+  /** Sends an interim response (1xx) at once, before the answer. */
+  inform(status: number, headers: string): void {
+    // RFC 9114 §4.5: HTTP/3 does not switch protocols.
+    if (!Number.isInteger(status) || status < 100 || status > 199 || status === 101) {
+      throw new RangeError(`lorraine: an interim response has a status from 100 to 199 but 101, not ${status}`);
+    }
+    if (this.#answered) throw new Error("lorraine: the request was answered: an interim response must come before that");
+    if (this.#done) throw new ConnectionGoneError();
+    const lines = Buffer.from(headers, "latin1");
+    const told = native.lorraine_request_inform(
+      this.handle, status, address(lines.length > 0 ? lines : null), lines.length,
+    );
+    if (told < 0) throw this.#failure(told, "an interim response cannot be sent");
+    this.#patience?.moved();
   }
 
   /** Answers with all there is. */
@@ -179,6 +259,7 @@ export class Exchange implements Live {
       await source.cancel(error).catch(() => {});
       throw error;
     }
+    this.#patience?.moved();
     this.#cancel = reason => void source.cancel(reason).catch(() => {});
     try {
       for (const piece of first) await this.#write(piece);
@@ -187,19 +268,19 @@ export class Exchange implements Live {
       if (this.#done) return;
       native.lorraine_reset(this.handle, 0);
       this.#release();
+      // The event that says so is not waited for any more.
+      if (error instanceof ConnectionGoneError) this.#giveUp(error);
       await source.cancel(error).catch(() => {});
       throw error;
     }
     if (this.#done) return;
     native.lorraine_finish(this.handle, null, 0);
     this.#release();
-    // Who still reads the body hears that it is over.
-    this.onReadable();
   }
 
   /** What a call failed of: the client is gone, or what was passed cannot be sent. */
   #failure(result: number, what: string): Error {
-    if (result === ERROR_ARGUMENT) return new Error(`lorraine: ${what}: ${lastError()}`);
+    if (result === ERROR_ARGUMENT || result === ERROR_LIMIT) return new Error(`lorraine: ${what}: ${lastError()}`);
     return new ConnectionGoneError();
   }
 
@@ -209,6 +290,7 @@ export class Exchange implements Live {
       if (this.#done) throw new ConnectionGoneError();
       const taken = native.lorraine_write(this.handle, rest, rest.length);
       if (taken < 0) throw this.#failure(taken, "a body cannot be sent");
+      if (taken > 0) this.#patience?.moved();
       if (taken === rest.length) return;
       rest = rest.subarray(taken);
       await new Promise<void>(resolve => { this.#writable = resolve; });
@@ -218,12 +300,17 @@ export class Exchange implements Live {
   #release(): void {
     native.lorraine_release(this.handle);
     this.#finish();
+    // Who still reads the body hears that it is over.
+    this.onReadable();
+    this.onWritable();
   }
 
   #finish(): void {
     if (this.#done) return;
     this.#done = true;
     this.#cancel = null;
+    this.#patience?.stop();
+    this.#trailers?.reject(this.#gone ?? new ConnectionGoneError());
     if (this.#registered) this.#bridge.live.delete(this.handle);
     this.#onDone();
   }

@@ -1,5 +1,5 @@
 /** Lorraine for Bun: HTTP/3 and WebTransport, on native threads. */
-export { BodyTooLargeError, ConnectionGoneError, StreamResetError } from "./exchange";
+export { BodyTooLargeError, ConnectionGoneError, StreamResetError, TimeoutError } from "./errors";
 export type { Metrics, SessionStats } from "./metrics";
 export { version } from "./native";
 export type { Answer, Limits, PEM, ServeOptions, TLSOptions, TransportOptions } from "./options";

@@ -1,7 +1,6 @@
 /** Finds the native library, checks that it is the one this package was written for, and names its functions. */
 import { dlopen, FFIType, type Pointer, ptr, suffix } from "bun:ffi";
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 
 /** What `lorraine_abi_version` must say: the same major number, and at least this minor one. */
@@ -35,6 +34,8 @@ const symbols = {
   lorraine_doorbell: { args: [u64], returns: "i32" },
   lorraine_set_doorbell: { args: [u64, "ptr", "ptr"], returns: "i32" },
   lorraine_submit: { args: ["ptr", u64], returns: "i32" },
+  lorraine_request_trailers: { args: [u64, "ptr", u64], returns: FFIType.i64_fast },
+  lorraine_request_inform: { args: [u64, "u32", "ptr", u64], returns: "i32" },
   lorraine_respond: { args: [u64, "u32", "ptr", u64, "ptr", u64, "u32"], returns: "i32" },
   lorraine_read: { args: [u64, "ptr", u64, "ptr"], returns: FFIType.i64_fast },
   lorraine_write: { args: [u64, "ptr", u64], returns: FFIType.i64_fast },
@@ -64,15 +65,31 @@ function candidates(): { path: string; why: string }[] {
   if (own) return [{ path: own, why: "LORRAINE_LIB_PATH" }];
   const libc = process.platform === "linux" ? (isMusl() ? "-musl" : "-gnu") : "";
   const platform = `lorraine-${process.platform}-${process.arch}${libc}`;
-  try {
-    const manifest = createRequire(import.meta.url).resolve(`${platform}/package.json`);
-    found.push({ path: join(manifest, "..", `liblorraine.${suffix}`), why: `package ${platform}` });
-  } catch {
-    found.push({ path: `package ${platform}`, why: "is not installed" });
-  }
+  const path = packaged(platform);
+  if (path === null) found.push({ path: `package ${platform}`, why: "is not installed" });
+  else found.push({ path, why: `package ${platform}` });
   const build = join(import.meta.dir, "../../target/ffi", `liblorraine.${suffix}`);
   found.push({ path: build, why: "the repository's own build (make bun)" });
   return found;
+}
+
+/**
+ * Where a platform's package has its library. By names that are written out, each in sight of a `try`: so `bun build
+ * --compile` puts the libraries of those that are installed into the program, and passes over the others.
+ */
+function packaged(platform: string): string | null {
+  try {
+    switch (platform) {
+      case "lorraine-linux-x64-gnu": return require("lorraine-linux-x64-gnu").default;
+      case "lorraine-linux-arm64-gnu": return require("lorraine-linux-arm64-gnu").default;
+      case "lorraine-linux-x64-musl": return require("lorraine-linux-x64-musl").default;
+      case "lorraine-darwin-arm64": return require("lorraine-darwin-arm64").default;
+      case "lorraine-darwin-x64": return require("lorraine-darwin-x64").default;
+    }
+  } catch {
+    // Not installed, as most of them are not.
+  }
+  return null;
 }
 
 /** Whether the system's C library is musl: its loader may be there beside glibc's. */

@@ -17,6 +17,11 @@ export type PEM = string | Uint8Array | BunFile | Blob;
 export interface TLSOptions {
   cert: PEM;
   key: PEM;
+  /**
+   * A name that clients ask for, to whom this is to be shown. The names in the certificates decide; `serve` throws where
+   * this is not among them, or another certificate has it first.
+   */
+  serverName?: string;
 }
 
 /** How packets are sent, and how much waits. */
@@ -64,7 +69,10 @@ export interface ServeOptions<D = undefined, R extends string = string> {
   /** What to answer where a handler throws; 500 without it. */
   error?(this: Server<D>, error: Error): MaybePromise<Response | undefined>;
   webtransport?: WebTransportOptions<D>;
-  /** Seconds of silence after which a connection is given up; 30. */
+  /**
+   * Seconds of silence after which a connection is given up; 30, and at least 0.001. 0: none but the client's own limit,
+   * and QUIC's twelve days.
+   */
   idleTimeout?: number;
   /** Bytes that a request's body may have; 128 MiB. A longer one fails to read, and gets 413. */
   maxRequestBodySize?: number;
@@ -115,7 +123,7 @@ export function encodeOptions(options: ServeOptions<never, never>): { struct: Ui
   text(16, transport.eventLoop);
   u32(24, options.workers, "workers");
   u32(28, flags, "flags");
-  u32(32, options.idleTimeout === undefined ? undefined : Math.round(options.idleTimeout * 1000), "idleTimeout");
+  u32(32, milliseconds(options.idleTimeout, "idleTimeout"), "idleTimeout");
   u32(36, congestion, "congestionControl");
   u32(40, limits.maxConnections, "maxConnections");
   u32(44, limits.maxSessionsPerConnection, "maxSessionsPerConnection");
@@ -127,4 +135,16 @@ export function encodeOptions(options: ServeOptions<never, never>): { struct: Ui
   text(72, transport.qlogDir);
   text(80, transport.keylog);
   return { struct, held };
+}
+
+/** What stands for no limit: the native side makes of it the longest that it can announce. */
+const UNLIMITED = 0xffff_ffff;
+
+/** Seconds as whole milliseconds. 0, which there stands for the default, is no limit here, as in `Bun.serve`. */
+function milliseconds(seconds: number | undefined, what: string): number | undefined {
+  if (seconds === undefined) return undefined;
+  if (seconds === 0) return UNLIMITED;
+  const whole = Math.round(seconds * 1000);
+  if (whole >= 1 && whole <= UNLIMITED) return whole;
+  throw new RangeError(`lorraine: ${what} must be 0, for none, or a number of seconds from 0.001 on, not ${seconds}`);
 }

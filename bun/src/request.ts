@@ -4,8 +4,10 @@
  * An object of this class is an `instanceof Request`, with every property and method of one. What is not cheap to have
  * (headers, a real `Request` for `clone`, `formData` and the like) is made on first use.
  */
+import type { HeadersInit } from "bun";
 import { FLAG_EARLY_DATA, FLAG_HAS_BODY } from "./events";
-import type { Exchange } from "./exchange";
+import { type Exchange, fieldsOf } from "./exchange";
+import { headerLines } from "./routes";
 
 /** A request as handlers get it. */
 export interface H3Request<P = Record<string, string>> extends Request {
@@ -13,11 +15,27 @@ export interface H3Request<P = Record<string, string>> extends Request {
   readonly params: P;
   /** Whether it came in early data, and so may be a replay. */
   readonly earlyData: boolean;
+  /**
+   * Sends an interim response at once, before the answer: `inform(103, { link: "</style.css>; rel=preload; as=style" })`.
+   * A status from 100 to 199 but 101. Throws if the request was answered, or 16 wait on their way already.
+   */
+  inform(status: number, headers?: HeadersInit): void;
+  /**
+   * The trailers, `null` if there are none: known when the body was read to its end, which does not happen by itself. To
+   * be asked for before the answer. Rejected if the client breaks off, or the answer is through before the body's end.
+   */
+  readonly trailers: Promise<Headers | null>;
 }
 
 const LINES_BEFORE_PARAMS = 6;
 
-class LazyRequest {
+/**
+ * `new Request(request, init)` of Bun takes the method over from its own kind of objects only, and from any other says GET.
+ * The cheapest of these to make is a `TextDecoder` (40 ns); nothing of it is to be seen, since the prototype is another.
+ */
+const Base = TextDecoder as unknown as new () => object;
+
+class LazyRequest extends Base {
   readonly #text: string;
   readonly #counts: number;
   readonly #flags: number;
@@ -31,15 +49,19 @@ class LazyRequest {
   #used = false;
 
   constructor(text: string, counts: number, flags: number, exchange: Exchange | null) {
+    super();
     this.#text = text;
     this.#counts = counts;
     this.#flags = flags;
     this.#exchange = exchange;
   }
 
+  #all(): string[] {
+    return (this.#lines ??= this.#text.split("\n"));
+  }
+
   #line(index: number): string {
-    this.#lines ??= this.#text.split("\n");
-    return this.#lines[index] ?? "";
+    return this.#all()[index] ?? "";
   }
 
   get method(): string {
@@ -65,14 +87,7 @@ class LazyRequest {
 
   get headers(): Headers {
     if (this.#headers !== null) return this.#headers;
-    const pairs: [string, string][] = [];
-    const first = LINES_BEFORE_PARAMS + (this.#counts >>> 16);
-    for (let n = this.#counts & 0xffff, at = first; n > 0; n--, at++) {
-      const line = this.#line(at);
-      const colon = line.indexOf(":");
-      pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
-    }
-    const headers = new Headers(pairs);
+    const headers = fieldsOf(this.#all(), LINES_BEFORE_PARAMS + (this.#counts >>> 16), this.#counts & 0xffff);
     // HTTP/3 has `:authority` in its place; programs look for `host`.
     if (!headers.has("host")) headers.set("host", this.#line(2));
     return (this.#headers = headers);
@@ -80,6 +95,16 @@ class LazyRequest {
 
   get earlyData(): boolean {
     return (this.#flags & FLAG_EARLY_DATA) !== 0;
+  }
+
+  inform(status: number, headers?: HeadersInit): void {
+    if (this.#exchange === null) throw new Error("lorraine: a request for a session has no interim responses");
+    this.#exchange.inform(status, headers === undefined ? "" : headerLines(new Headers(headers)));
+  }
+
+  get trailers(): Promise<Headers | null> {
+    if (!this.hasBody || this.#exchange === null) return Promise.resolve(null);
+    return this.#exchange.trailers;
   }
 
   get signal(): AbortSignal {
@@ -135,6 +160,10 @@ class LazyRequest {
     return this.#native().formData() as Promise<FormData>;
   }
 
+  textStream(): ReadableStream<string> {
+    return this.#native().textStream();
+  }
+
   clone(): Request {
     return this.#native().clone() as unknown as Request;
   }
@@ -162,6 +191,10 @@ class LazyRequest {
   static peer(request: LazyRequest): string {
     return request.#line(4);
   }
+
+  static exchange(request: LazyRequest): Exchange | null {
+    return request.#exchange;
+  }
 }
 
 Object.setPrototypeOf(LazyRequest.prototype, Request.prototype);
@@ -174,4 +207,9 @@ export function makeRequest(text: string, counts: number, flags: number, exchang
 /** The address that a request came from, as text; "" for requests that did not come over a connection. */
 export function peerOf(request: Request): string {
   return request instanceof LazyRequest ? LazyRequest.peer(request) : "";
+}
+
+/** The exchange behind a request; `undefined` for requests that did not come over a connection, `null` for a session's. */
+export function exchangeOf(request: Request): Exchange | null | undefined {
+  return request instanceof LazyRequest ? LazyRequest.exchange(request) : undefined;
 }

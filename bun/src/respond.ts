@@ -37,9 +37,11 @@ export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
   const headers = headerLines(answer.headers);
   const { status } = answer;
   if (isAtHand(answer)) {
-    const bytes = Bun.peek(answer.bytes()) as Uint8Array | Promise<Uint8Array>;
-    if (!(bytes instanceof Promise)) return exchange.respond(status, headers, bytes);
-    return bytes.then(whole => exchange.respond(status, headers, whole));
+    const whole = answer.bytes();
+    const bytes: unknown = Bun.peek(whole);
+    if (bytes instanceof Uint8Array) return exchange.respond(status, headers, bytes);
+    // It comes later, or never: of what has failed, `peek` gives the error.
+    return whole.then(bytes => exchange.respond(status, headers, bytes));
   }
   const { body } = answer;
   if (body === null) return exchange.respond(status, headers, null);

@@ -1,11 +1,12 @@
 /** `serve`: a running server as a program holds it. */
-import { readFileSync } from "node:fs";
 import { Bridge, type Doorbell, type Listener } from "./bridge";
-import { BodyTooLargeError, ConnectionGoneError, Exchange } from "./exchange";
+import { giveCertificates, readCertificates, tryCertificates } from "./certificates";
+import { BodyTooLargeError, ConnectionGoneError, TimeoutError } from "./errors";
+import { Exchange } from "./exchange";
 import { readMetrics, type Metrics } from "./metrics";
-import { address, check, native } from "./native";
-import { type Answer, encodeOptions, type MaybePromise, type PEM, type ServeOptions, type TLSOptions } from "./options";
-import { type H3Request, makeRequest, peerOf } from "./request";
+import { check, native } from "./native";
+import { type Answer, encodeOptions, type MaybePromise, type ServeOptions } from "./options";
+import { exchangeOf, type H3Request, makeRequest, peerOf } from "./request";
 import { send } from "./respond";
 import { FALLBACK, RouteTable } from "./routes";
 import type { WebTransportSession } from "./session";
@@ -14,6 +15,8 @@ import { SessionTable } from "./sessions";
 const MAX_BODY = 128 * 1024 * 1024;
 /** How long a stop waits for what is under way, unless it is told otherwise. */
 const GRACE_MS = 30_000;
+/** Seconds that a timer can hold. */
+const MAX_TIMEOUT = 2_147_483;
 
 /** A running server. */
 export class Server<D = undefined> implements Listener, AsyncDisposable, Disposable {
@@ -42,7 +45,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     this.#handle = Number(bits[0]);
     let bridge: Bridge | undefined;
     try {
-      this.#giveCertificates(options.tls);
+      if (options.tls !== undefined) giveCertificates(this.#handle, readCertificates(options.tls));
       this.#table = this.#declare(options, null);
       bridge = new Bridge(this.#handle, this, options.doorbell ?? "socket");
       this.#bridge = bridge;
@@ -103,13 +106,17 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
       throw new Error("lorraine: a server made without webtransport cannot take it up: clients were told at the start");
     }
     // First: nothing has changed yet where a certificate cannot be used.
-    if (options.tls !== undefined) this.#giveCertificates(options.tls);
+    const identities = options.tls === undefined ? null : readCertificates(options.tls);
+    if (identities !== null) tryCertificates(identities);
     const table = this.#declare(next, this.#table);
     check(native.lorraine_reload_routes(this.#handle), "the routes cannot be exchanged");
     this.#table = table;
     this.#options = next;
     this.#sessions.options = next.webtransport;
-    if (options.tls !== undefined) check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
+    if (identities !== null) {
+      giveCertificates(this.#handle, identities);
+      check(native.lorraine_reload_tls(this.#handle), "the certificates cannot be exchanged");
+    }
     return this;
   }
 
@@ -121,6 +128,24 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     let ip = peer.slice(0, colon).replace(/^\[|\]$/g, "");
     if (ip.startsWith("::ffff:") && ip.includes(".")) ip = ip.slice(7);
     return { address: ip, port: Number(peer.slice(colon + 1)), family: ip.includes(":") ? "IPv6" : "IPv4" };
+  }
+
+  /**
+   * Lets a request stand still for `seconds`, from now and from each piece of its body that is read, each interim response,
+   * the fields of its answer and each piece of that which the connection takes; 0: for as long as it likes.
+   *
+   * Where it stands still for longer, `request.signal` is aborted with a {@link TimeoutError}, what reads its body fails with
+   * that, and the client gets 408 if the body is what was waited for, 503 if the handler is, or a reset if the answer had
+   * begun. What the handler gives back after that goes nowhere. Nothing happens to requests that did not come over a
+   * connection, and to those that are through.
+   */
+  timeout(request: Request, seconds: number): void {
+    if (!(seconds >= 0 && seconds <= MAX_TIMEOUT)) {
+      throw new RangeError(`lorraine: a timeout must be from 0 to ${MAX_TIMEOUT} seconds, not ${seconds}`);
+    }
+    const exchange = exchangeOf(request);
+    if (exchange === null) throw new Error("lorraine: a request for a session has no timeout");
+    exchange?.allow(seconds * 1000);
   }
 
   /** Asks `fetch` without a socket, for tests: routes are the native router's, and not asked. */
@@ -255,7 +280,7 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
 
   /** A body failed after its response had begun: the client saw a reset. */
   #onStreamFailed(error: unknown): void {
-    if (!(error instanceof ConnectionGoneError)) this.onError(error);
+    if (!(error instanceof ConnectionGoneError || error instanceof TimeoutError)) this.onError(error);
   }
 
   #declare(options: ServeOptions<D, string>, before: RouteTable | null): RouteTable {
@@ -263,27 +288,6 @@ export class Server<D = undefined> implements Listener, AsyncDisposable, Disposa
     table.declare(this.#handle, (options.routes ?? {}) as Record<string, unknown>, options.webtransport !== undefined);
     return table;
   }
-
-  #giveCertificates(tls: TLSOptions | TLSOptions[] | undefined): void {
-    for (const { cert, key } of tls === undefined ? [] : Array.isArray(tls) ? tls : [tls]) {
-      const [certificates, own] = [pem(cert), pem(key)];
-      const given = native.lorraine_add_certificate(
-        this.#handle, address(certificates), certificates.length, address(own), own.length,
-      );
-      check(given, "the certificate cannot be used");
-    }
-  }
-}
-
-/** PEM as bytes. Files are read at once: a server that starts late is of no use to anyone. */
-function pem(value: PEM): Uint8Array {
-  if (typeof value === "string") return Buffer.from(value);
-  if (value instanceof Uint8Array) return value;
-  const { name } = value as { name?: string };
-  if (value instanceof Blob && typeof name === "string") return readFileSync(name);
-  const bytes = Bun.peek((value as Blob).bytes());
-  if (bytes instanceof Promise) throw new TypeError("lorraine: PEM must be text, bytes, or Bun.file(path)");
-  return bytes;
 }
 
 function isAny(hostname: string): boolean {

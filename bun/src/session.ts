@@ -23,7 +23,7 @@ export interface WebTransportOptions<D = undefined> {
   bidi?(session: WebTransportSession<D>, stream: BidiStream): MaybePromise<void>;
   /** A stream one way that the client opened. Without this, they come from `incomingUnidirectionalStreams`. */
   uni?(session: WebTransportSession<D>, stream: ReceiveStream): MaybePromise<void>;
-  /** The end of a session that was open. */
+  /** The end of a session that `open` was called for. */
   close?(session: WebTransportSession<D>, code: number, reason: string): void;
   /** The client asks to begin nothing new. */
   drain?(session: WebTransportSession<D>): void;
@@ -102,7 +102,10 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   #uni: Incoming<ReceiveStream> | null = null;
   #protocol = "";
   #opened = false;
+  #greeted = false;
   #over = false;
+  /** What its streams end with; `null`: they are through. */
+  #failed: Error | null = null;
   #closing: { closeCode?: number; reason?: string } | null = null;
   #longest = 0;
   #id = -1;
@@ -222,6 +225,7 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
     this.#ready.resolve();
     this.#opened = true;
     if (this.#closing !== null) return this.close(this.#closing);
+    this.#greeted = true;
     this.#table.run(this, () => this.#table.options?.open?.(this));
   }
 
@@ -275,23 +279,29 @@ export class WebTransportSession<D = undefined> implements Live, AsyncDisposable
   #end(code: number, reason: string, lost: boolean): void {
     if (this.#over) return;
     this.#over = true;
-    const error = lost ? new WebTransportError(reason, "session") : null;
+    this.#failed = lost ? new WebTransportError(reason, "session") : null;
     for (const stream of [...this.#streams]) stream.onEnded();
-    this.#bidi?.close(error);
-    this.#uni?.close(error);
+    this.#bidi?.close(this.#failed);
+    this.#uni?.close(this.#failed);
     this.#wanted?.();
     native.lorraine_release(this.#handle);
     this.#table.forget(this.#handle, this);
     this.#closed.resolve({ closeCode: code, reason });
-    if (this.#opened) this.#table.run(this, () => this.#table.options?.close?.(this, code, reason));
+    if (this.#greeted) this.#table.run(this, () => this.#table.options?.close?.(this, code, reason));
   }
 
   #incomingBidi(): Incoming<BidiStream> {
-    return (this.#bidi ??= new Incoming());
+    return (this.#bidi ??= this.#incoming());
   }
 
   #incomingUni(): Incoming<ReceiveStream> {
-    return (this.#uni ??= new Incoming());
+    return (this.#uni ??= this.#incoming());
+  }
+
+  #incoming<T>(): Incoming<T> {
+    const incoming = new Incoming<T>();
+    if (this.#over) incoming.close(this.#failed);
+    return incoming;
   }
 
   async #open(both: boolean, options: SendOptions): Promise<StreamLive> {

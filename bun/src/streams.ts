@@ -1,6 +1,7 @@
 /** Streams of sessions, as the W3C has them, with a quicker way to write. */
 import type { Bridge, Live } from "./bridge";
-import { ConnectionGoneError, readPiece, StreamResetError, toBytes } from "./exchange";
+import { ConnectionGoneError, StreamResetError } from "./errors";
+import { readPiece, toBytes } from "./exchange";
 import { native } from "./native";
 
 /** What a stream or a session failed of. */
@@ -25,6 +26,7 @@ export class StreamLive implements Live {
   #stopped: number | null = null;
   /** Writes that wait for room, and whether the end is to follow them. */
   #writing = 0;
+  #lastWrite: Promise<void> | null = null;
   #finishing = false;
   onStop: ((error: WebTransportError) => void) | null = null;
 
@@ -101,24 +103,39 @@ export class StreamLive implements Live {
     }
   }
 
-  /** Takes what there is room for; the number of bytes, or throws. */
+  /** Takes what there is room for, if nothing else waits for it; the number of bytes, or throws. */
   offer(bytes: Uint8Array): number {
+    if (this.#finishing) throw this.#gone();
+    return this.#writing > 0 ? 0 : this.#take(bytes);
+  }
+
+  /** Writes everything, behind the writes that wait for room. */
+  write(bytes: Uint8Array): Promise<void> {
+    const written = this.#write(bytes, this.#lastWrite);
+    this.#lastWrite = this.#writing > 0 ? written : null;
+    return written;
+  }
+
+  #take(bytes: Uint8Array): number {
     if (this.#over || !this.#sends) throw this.#gone();
     const taken = native.lorraine_write(this.handle, bytes, bytes.length);
     if (taken >= 0) return taken;
     throw this.#gone();
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async #write(bytes: Uint8Array, before: Promise<void> | null): Promise<void> {
     let rest = bytes;
     this.#writing++;
     try {
+      // What that failed of, this one fails of too.
+      if (before !== null) await before.catch(() => {});
       while (rest.length > 0) {
-        rest = rest.subarray(this.offer(rest));
+        rest = rest.subarray(this.#take(rest));
         if (rest.length > 0) await new Promise<void>(resolve => { this.#writable = resolve; });
       }
     } finally {
       this.#writing--;
+      if (this.#writing === 0) this.#lastWrite = null;
     }
     if (this.#finishing && this.#writing === 0) this.finish();
   }
@@ -252,7 +269,7 @@ export class SendStream extends WritableStream<string | ArrayBuffer | ArrayBuffe
 
   /**
    * Writes without the queue of a `WritableStream`: gives the number of bytes if all were taken at once, or a promise that
-   * is through when the rest was taken. Wait for it before the next write.
+   * is through when the rest was taken. Who does not wait for it has the rest kept, however much that is.
    */
   write(chunk: string | ArrayBuffer | ArrayBufferView): number | Promise<void> {
     const bytes = toBytes(chunk);

@@ -147,7 +147,8 @@ describe("answers", () => {
     for (const body of bodies) {
       answer = () => new Response(body() as never);
       const { code, stdout, stderr } = await get(now);
-      expect([code, stdout]).toEqual([1, "begun"]);
+      // The reset may overtake what was sent before it.
+      expect([code, "begun".startsWith(stdout)]).toEqual([1, true]);
       expect(stderr).toContain("reset");
     }
     expect(errors.told.map(String)).toEqual(["Error: midway", "Error: midway"]);
@@ -211,7 +212,7 @@ describe("uploads", () => {
       const response = await h3(now, { method: "POST", body: pattern(4 * MIB + 1) }).catch(error => error);
       expect(response.status).toBe(413);
     }
-  }, 20_000);
+  }, 120_000);
 
   test("handler may catch that a body is too long", async () => {
     answer = async request => {
@@ -231,11 +232,38 @@ describe("uploads", () => {
   test("reading an upload after the answer fails, and does not wait for ever", async () => {
     const after = Promise.withResolvers<unknown>();
     answer = request => {
-      setTimeout(() => request.text().then(after.resolve, after.reject), 20);
+      setTimeout(() => request.text().then(after.resolve, after.resolve), 20);
       return "enough";
     };
     await (await h3(now, { method: "POST", body: pattern(MIB) })).text();
-    expect(await within(after.promise.catch(error => error), "reading")).toBeInstanceOf(ConnectionGoneError);
+    expect(await within(after.promise, "reading")).toBeInstanceOf(ConnectionGoneError);
+  });
+
+  test("reading an upload that has no end fails when the answer does, before it begins or midway", async () => {
+    const answers = [
+      () => new Response((async function* () {
+        await Bun.sleep(1);
+        yield "begun";
+        await Bun.sleep(1);
+        throw new Error("midway");
+      })() as never),
+      () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) }), { headers: { "content-length": "none" } }),
+    ];
+    for (const make of answers) {
+      using _ = errorsTold();
+      const reading = Promise.withResolvers<unknown>();
+      const leave = new AbortController();
+      answer = request => {
+        request.text().then(reading.resolve, reading.resolve);
+        return make();
+      };
+      const body = new ReadableStream({ start: controller => controller.enqueue(pattern(1_000)) });
+      const init = { method: "POST", body, signal: leave.signal, duplex: "half" };
+      const asked = h3(now, init as never).then(response => response.text()).catch(error => error);
+      expect(await within(reading.promise, "reading")).toBeInstanceOf(ConnectionGoneError);
+      leave.abort();
+      await asked;
+    }
   });
 
   test("upload and answer flow at the same time", async () => {

@@ -29,11 +29,23 @@ async function launched(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM!, args: ARGUMENTS });
 }
 
-/** A page of this origin, which nobody serves: its files are those of the browsers' cases. */
-export async function openPage(origin = "https://page.example"): Promise<Page> {
+async function newPage(): Promise<Page> {
   // A test that took too long has ended it.
   if (browser === undefined || !(await browser).isConnected()) browser = launched();
-  const page = await (await browser).newPage();
+  return (await browser).newPage();
+}
+
+/** A page that somebody serves; where it asks for something, it is told this. */
+export async function visitPage(url: string, told: string): Promise<Page> {
+  const page = await newPage();
+  page.on("dialog", dialog => void dialog.accept(told));
+  await page.goto(url);
+  return page;
+}
+
+/** A page of this origin, which nobody serves: its files are those of the browsers' cases. */
+export async function openPage(origin = "https://page.example"): Promise<Page> {
+  const page = await newPage();
   await page.route(`${origin}/**`, async route => {
     const name = new URL(route.request().url()).pathname;
     if (name === "/") return route.fulfill({ contentType: "text/html", body: PAGE });

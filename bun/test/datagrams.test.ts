@@ -34,16 +34,17 @@ describe("datagrams", () => {
   });
 
   testWithClient("one that is too large is not sent, and said to be", async () => {
-    const found = Promise.withResolvers<unknown>();
-    const server = site({
-      open(session) {
-        const most = session.datagrams.maxDatagramSize;
-        found.resolve([most > 1_000, session.sendDatagram(new Uint8Array(most)), session.sendDatagram(new Uint8Array(most + 1))]);
-        session.close();
-      },
-    });
-    await listen(server.url);
-    expect(await within(found.promise, "sizes")).toEqual([true, true, false]);
+    const opened = Promise.withResolvers<WebTransportSession>();
+    const server = site({ open: session => opened.resolve(session) });
+    const client = visit(server.url);
+    const session = await within(opened.promise, "session");
+    // Until then it is what every path carries.
+    await until(() => session.datagrams.maxDatagramSize !== 1024, "the size");
+    const most = session.datagrams.maxDatagramSize;
+    expect(most).toBeGreaterThan(1_000);
+    expect([session.sendDatagram(new Uint8Array(most)), session.sendDatagram(new Uint8Array(most + 1))]).toEqual([true, false]);
+    session.close();
+    await client.ended;
   });
 
   testWithClient("of those that nobody reads the oldest are dropped", async () => {
@@ -67,8 +68,8 @@ describe("datagrams", () => {
     const session = await opened.promise;
     client.say("1", "2", "3");
     await until(() => session.getStats().datagrams.received === 3 && session.getStats().datagrams.sent === 3, "three echoes");
-    const { rttMs, bytesSent, packetsLost } = session.getStats();
-    expect([rttMs! > 0 && rttMs! < 1000, bytesSent, packetsLost]).toEqual([true, 0, 0]);
+    const { rttMs, bytesSent } = session.getStats();
+    expect([rttMs! > 0, bytesSent]).toEqual([true, 0]);
     session.close();
     await session.closed;
     expect(() => session.getStats()).toThrow("not open");
@@ -130,7 +131,8 @@ describe("streams that the client allows no more of", () => {
     const all = Array.from({ length: 900 }, () => session.createUnidirectionalStream().then(
       stream => void open.push(stream), error => void failed.push(error),
     ));
-    const most = await settled(() => open.length);
+    await until(() => open.length > 0, "the first stream");
+    const most = await settled(() => open.length, 1_500);
     expect([most > 0, most < 900]).toEqual([true, true]);
     return { client, session, open, failed, all, most };
   };
@@ -151,11 +153,11 @@ describe("streams that the client allows no more of", () => {
   });
 
   testWithClient("those that wait fail when the session ends", async () => {
-    const { client, session, failed, all, most } = await openMany();
+    const { client, session, open, failed, all } = await openMany();
     client.say("/close 3");
     await within(session.closed, "end");
     await within(Promise.all(all), "every stream");
-    expect(failed.length).toBe(900 - most);
+    expect([failed.length > 0, failed.length + open.length]).toEqual([true, 900]);
     for (const error of failed) expect(error).toBeInstanceOf(WebTransportError);
     await client.ended;
   });

@@ -70,6 +70,8 @@ export function demoSessions(ends: End[] = []): Server {
   return serve({
     port: 0,
     hostname: "127.0.0.1",
+    // Chromium does not always say that a page is gone.
+    idleTimeout: 5,
     webtransport: {
       origins: ["*"],
       protocols: ["echo-v2", "echo-v1"],

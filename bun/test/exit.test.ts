@@ -45,11 +45,11 @@ describe("worker", () => {
 
   test(`with a server is terminated ${times} times without a crash`, async () => {
     expect(await live("terminated", times)).toEqual({ code: 0, stdout: "done\n", stderr: "" });
-  }, 90_000);
+  }, 120_000);
 
   test(`with a server exits ${times} times in the middle of requests without a crash`, async () => {
     expect(await live("exiting", times)).toEqual({ code: 0, stdout: "done\n", stderr: "" });
-  }, 90_000);
+  }, 120_000);
 
   test("that exits leaves the servers of other threads alone", async () => {
     expect(await live("beside")).toEqual({ code: 0, stdout: "hello\n", stderr: "" });

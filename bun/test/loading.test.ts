@@ -47,6 +47,14 @@ describe("library", () => {
     expect(stderr).toContain("Tried:\n  /lib/x86_64-linux-gnu/libc.so.6: LORRAINE_LIB_PATH; ");
   });
 
+  test("is looked for in the packages of all platforms that there are packages for", async () => {
+    const [maker, loader] = await Promise.all(["scripts/package.ts", "src/native.ts"].map(path => Bun.file(join(ROOT, "bun", path)).text()));
+    const made = /const platforms = \[(.*)\]/.exec(maker!)![1]!.split(", ").map(name => JSON.parse(name));
+    expect(made.length).toBeGreaterThan(4);
+    const looked = [...loader!.matchAll(/case "lorraine-(\S+)": return require\("lorraine-(\S+)"\)\.default;/g)];
+    expect(looked.flatMap(([, name, required]) => [name!, required!])).toEqual(made.flatMap(name => [name, name]));
+  });
+
   test("is loaded without a word", async () => {
     const { code, stdout, stderr } = await run([process.execPath, "-e", `import(${JSON.stringify(PACKAGE)}).then(() => {})`]);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "", stderr: "" });
@@ -67,9 +75,9 @@ describe("bun --hot", () => {
     void (async () => {
       for await (const piece of child.stdout) told += Buffer.from(piece).toString();
     })();
-    const urls = () => told.trim().split("\n").filter(line => line !== "");
+    const urls = () => told.split("\n").slice(0, -1);
     try {
-      await until(() => urls().length === 1, "start");
+      await until(() => urls().length >= 1, "start");
       const url = urls()[0]!;
       const ask = async () => (await h3(url)).text();
       expect(await ask()).toBe("first");
@@ -77,7 +85,9 @@ describe("bun --hot", () => {
         const before = urls().length;
         await Bun.write(program, text(word, 0));
         await until(() => urls().length > before, `the ${word} program`);
-        expect([await ask(), urls().at(-1)]).toEqual([word, url]);
+        // A file that is looked at while it is being written is run more than once.
+        await until(async () => (await ask()) === word, `the ${word} answer`);
+        expect(new Set(urls())).toEqual(new Set([url]));
       }
     } finally {
       child.kill();
@@ -103,15 +113,19 @@ describe("bun --hot", () => {
     void (async () => {
       for await (const piece of child.stdout) told += Buffer.from(piece).toString();
     })();
+    const ups = () => told.split("up\n").length - 1;
+    const ask = async () => (await h3(`https://127.0.0.1:${port}/`)).text();
     try {
-      await until(() => told === "up\n", "start");
-      expect(await (await h3(`https://127.0.0.1:${port}/`)).text()).toBe("first");
+      await until(() => ups() >= 1, "start");
+      expect(await ask()).toBe("first");
+      const before = ups();
       await Bun.write(program, text("second"));
-      await until(() => told === "up\nup\n", "the second program");
-      expect(await (await h3(`https://127.0.0.1:${port}/`)).text()).toBe("second");
+      await until(() => ups() > before, "the second program");
+      await until(async () => (await ask()) === "second", "the second answer");
     } finally {
       child.kill();
       await child.exited;
     }
-  });
+  // Another program may have taken the port in that moment.
+  }, { timeout: 120_000, retry: 3 });
 });

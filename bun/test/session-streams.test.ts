@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect } from "bun:test";
 import type { Page } from "playwright-core";
 import { type BidiStream, type Server, serve, WebTransportError, type WebTransportOptions, type WebTransportSession } from "lorraine";
 import { closeBrowser, environment, openPage, testInBrowser } from "./browser";
-import { MIB, settled, until, within } from "./tools";
+import { MIB, pattern, settled, until, within } from "./tools";
 
 const running: Server<never>[] = [];
 const pages: Page[] = [];
@@ -32,7 +32,7 @@ async function inPage(server: Server<never>, script: string): Promise<unknown> {
 
 function site(webtransport: WebTransportOptions): Server<never> {
   // Chromium does not always say that a page is gone.
-  const server = serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 2, webtransport: { origins: ["*"], ...webtransport } });
+  const server = serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 5, webtransport: { origins: ["*"], ...webtransport } });
   running.push(server as never);
   return server as never;
 }
@@ -140,7 +140,7 @@ describe("streams", () => {
     `);
     expect(received).toEqual([length, 0]);
     expect(on).toBe(length);
-  }, 60_000);
+  }, 120_000);
 
   testInBrowser("reader that does not read stops the writer, in either direction", async () => {
     let written = 0;
@@ -179,16 +179,54 @@ describe("streams", () => {
     expect([most > 64 * 1024, most < 16 * MIB]).toEqual([true, true]);
     let last = -1;
     const sent = async () => Number(await pages[0]!.evaluate("globalThis.sent"));
-    for (let now = await sent(); now !== last; now = await sent()) {
+    for (let now = await sent(); now !== last || now <= 64 * 1024; now = await sent()) {
       last = now;
       await Bun.sleep(300);
     }
-    expect([last > 64 * 1024, last < 24 * MIB]).toEqual([true, true]);
+    expect(last).toBeLessThan(24 * MIB);
     // The end of the session is the end of everything that waits.
     session.close({ closeCode: 1 });
     expect(await within(endless, "writer")).toBeInstanceOf(WebTransportError);
     expect(await incoming.getReader().read().catch(error => error)).toBeInstanceOf(WebTransportError);
-  }, 30_000);
+  }, 120_000);
+});
+
+describe("writes that nobody waits for", () => {
+  testInBrowser("arrive in their order, and the end behind them", async () => {
+    const { page, session } = await meet(`
+      const [stream] = await accept(session.incomingUnidirectionalStreams, 1, "uni");
+      const bytes = await readAll(stream);
+      return [bytes.length, await sha256(bytes)];
+    `);
+    const stream = await session.createUnidirectionalStream();
+    const hasher = new Bun.CryptoHasher("sha256");
+    const waits: unknown[] = [];
+    for (let n = 0; n < 12; n++) {
+      const bytes = pattern(MIB, n);
+      hasher.update(bytes);
+      waits.push(stream.write(bytes));
+    }
+    stream.end();
+    expect(() => stream.write("more")).toThrow(WebTransportError);
+    await within(Promise.all(waits), "writes");
+    expect(await page).toEqual([12 * MIB, hasher.digest("hex")]);
+  });
+
+  testInBrowser("fail together when the stream is reset", async () => {
+    const { page, session } = await meet(`
+      const [stream] = await accept(session.incomingUnidirectionalStreams, 1, "uni");
+      await new Promise(resolve => { globalThis.go = resolve; });
+      return (await rejection(readAll(stream), "reset")).streamErrorCode;
+    `);
+    const stream = await session.createUnidirectionalStream();
+    const writes = Array.from({ length: 3 }, () => Promise.resolve(stream.write(new Uint8Array(16 * MIB))).catch(error => error));
+    // Browsers never show a stream to the page that was reset before they got round to it.
+    await until(() => pages[0]!.evaluate("globalThis.go !== undefined") as Promise<boolean>, "the page");
+    stream.reset(56);
+    for (const error of await within(Promise.all(writes), "writes")) expect(error).toBeInstanceOf(WebTransportError);
+    await pages[0]!.evaluate("globalThis.go()");
+    expect(await page).toBe(56);
+  });
 });
 
 describe("resets and stops", () => {
@@ -253,7 +291,7 @@ describe("resets and stops", () => {
     const [stop1, stop2, ...resets] = (await page) as (number | null | undefined)[];
     // Chromium sometimes forgets the code of a stop, as in browser-cases.test.ts; it never makes one up.
     expect([stop1 ?? 0xffff_ffff, stop2 ?? 7, ...resets]).toEqual([0xffff_ffff, 7, 100, 8]);
-  }, { timeout: 20_000, retry: 4 });
+  }, { timeout: 120_000, retry: 4 });
 
   testInBrowser("abort of a writer that waits for room resets the stream at once", async () => {
     const { page, session } = await meet(`
@@ -264,6 +302,8 @@ describe("resets and stops", () => {
     const stream = await session.createUnidirectionalStream();
     const writer = stream.getWriter();
     const write = writer.write(new Uint8Array(32 * MIB)).catch(error => error);
+    // The page has the stream.
+    await pages[0]!.waitForFunction("globalThis.go !== undefined", null, { polling: 20 });
     expect(await Promise.race([write, Bun.sleep(200).then(() => "waits")])).toBe("waits");
     await within(writer.abort(new WebTransportError("given up", "stream", 55)), "abort");
     expect(await within(write, "write")).toBeInstanceOf(WebTransportError);
@@ -310,7 +350,8 @@ describe("the end", () => {
     await within(session.closed, "end");
     expect(await within(handled.promise, "handler")).toBeInstanceOf(WebTransportError);
     await within(waiting, "incoming streams");
-    expect([ends, server.pendingSessions, server.metrics().bridge.handles]).toEqual([["closed"], 0, 0]);
+    await until(() => server.pendingSessions === 0 && server.metrics().bridge.handles === 0, "end of every handle");
+    expect(ends).toEqual(["closed"]);
   });
 
   testInBrowser("pages that are opened and left in a hurry leave nothing behind", async () => {
@@ -325,6 +366,6 @@ describe("the end", () => {
       await pages.pop()!.close();
     }
     await until(() => ends.length === 10 && server.pendingSessions === 0, "end of every session");
-    expect(server.metrics().bridge.handles).toBe(0);
-  }, 30_000);
+    await until(() => server.metrics().bridge.handles === 0, "end of every handle");
+  }, 120_000);
 });

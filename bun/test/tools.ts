@@ -1,10 +1,7 @@
 /** What the tests share: clients, waits with a deadline, bytes with a known hash. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { setDefaultTimeout, test } from "bun:test";
-
-// Others may use the machine; what comes at all comes at once otherwise.
-setDefaultTimeout(30_000);
+import { test } from "bun:test";
 
 export const ROOT = join(import.meta.dir, "../..");
 /** The long forms of the tests are wanted. */
@@ -14,6 +11,9 @@ const CLIENT = join(ROOT, "target/release/lorraine");
 /** Tests with the native client; skipped where it is not built. */
 export const testWithClient = test.skipIf(!existsSync(CLIENT));
 if (!existsSync(CLIENT)) console.warn(`skipped are tests with the native client: ${CLIENT} is not built`);
+
+/** Others may use the machine; what comes at all comes at once otherwise. */
+const WAIT_MS = 40_000;
 
 type Init = RequestInit & { duplex?: "half" };
 
@@ -60,7 +60,7 @@ export function parse(stdout: string): { status: number; headers: [string, strin
 }
 
 /** The promise's value, or an error that says what did not come. */
-export async function within<T>(promise: Promise<T>, what: string, milliseconds = 10_000): Promise<T> {
+export async function within<T>(promise: Promise<T>, what: string, milliseconds = WAIT_MS): Promise<T> {
   let timer: ReturnType<typeof setTimeout>;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: nothing after ${milliseconds} ms`)), milliseconds);
@@ -73,16 +73,16 @@ export async function within<T>(promise: Promise<T>, what: string, milliseconds 
 }
 
 /** Waits until something holds, for what no event tells. */
-export async function until(holds: () => boolean, what: string, milliseconds = 10_000): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, what: string, milliseconds = WAIT_MS): Promise<void> {
   const end = performance.now() + milliseconds;
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() > end) throw new Error(`${what}: not after ${milliseconds} ms`);
     await Bun.sleep(5);
   }
 }
 
 /** Waits until a number has stayed the same for a while, and gives it. */
-export async function settled(read: () => number, quiet = 300, milliseconds = 15_000): Promise<number> {
+export async function settled(read: () => number, quiet = 300, milliseconds = WAIT_MS): Promise<number> {
   const end = performance.now() + milliseconds;
   let last = read();
   let since = performance.now();
@@ -128,7 +128,7 @@ export function talk(url: URL | string, lines: string[], ...args: string[]): Pro
 
 /** As {@link talk}, but waits for the server to end the session. */
 export function listen(url: URL | string, lines: string[] = [], ...args: string[]): Promise<Output> {
-  return run(client("wt", "--insecure", "--linger", "20", ...args, String(url)), { stdin: lines.map(line => `${line}\n`).join("") });
+  return run(client("wt", "--insecure", "--linger", "60", ...args, String(url)), { stdin: lines.map(line => `${line}\n`).join("") });
 }
 
 /** `lorraine wt` that stays until the session ends; what it tells can be waited for. */

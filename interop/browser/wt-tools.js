@@ -3,7 +3,7 @@
 /** Thrown by a case that this browser cannot make; the text says why. */
 export class Skip extends Error {}
 
-const WAIT_MS = 20_000;
+const WAIT_MS = 30_000;
 
 /** A case's view of the server: its address, its certificate and what the browser is known to do. */
 export class Visit {

@@ -121,6 +121,9 @@ pub(crate) struct GetArgs {
     /// Body to send; @FILE reads a file, @- standard input
     #[arg(short = 'd', long, value_name = "DATA")]
     pub(crate) data: Option<String>,
+    /// Trailer field to send after the body, `name: value`; repeatable
+    #[arg(long = "trailer", value_name = "FIELD")]
+    pub(crate) trailers: Vec<String>,
     /// Write the body to this file
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -56,20 +56,28 @@ fn explain(error: ClientError, args: &GetArgs) -> AnyError {
     }
 }
 
-fn request(uri: &Uri, args: &GetArgs) -> Result<Request<RequestData>, AnyError> {
-    let body = RequestData::open(args.data.as_deref())?;
+fn request(uri: &Uri, args: &GetArgs) -> Result<Request<RequestBody>, AnyError> {
+    let mut trailers = HeaderMap::new();
+    append(&args.trailers, &mut trailers)?;
+    let trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+    let body = RequestBody { data: RequestData::open(args.data.as_deref())?, trailers };
     let method = args.method.clone().unwrap_or(if args.data.is_some() { Method::POST } else { Method::GET });
     let mut request = Request::builder().method(method).uri(uri).body(body)?;
     let headers = request.headers_mut();
     headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    for field in &args.headers {
-        let (name, value) =
-            field.split_once(':').ok_or_else(|| format!("{field:?} is no field; write `name: value`"))?;
+    append(&args.headers, headers)?;
+    Ok(request)
+}
+
+/// Adds what the command line says, each as `name: value`.
+fn append(lines: &[String], fields: &mut HeaderMap) -> Result<(), String> {
+    for line in lines {
+        let (name, value) = line.split_once(':').ok_or_else(|| format!("{line:?} is no field; write `name: value`"))?;
         let name: HeaderName = name.trim().parse().map_err(|_| format!("{name:?} is no field name"))?;
         let value = value.trim().parse().map_err(|_| format!("the value of {name} cannot be sent"))?;
-        headers.append(name, value);
+        fields.append(name, value);
     }
-    Ok(request)
+    Ok(())
 }
 
 const USER_AGENT: &str = concat!("lorraine/", env!("CARGO_PKG_VERSION"));
@@ -146,7 +154,13 @@ pub(crate) fn printable(value: &[u8]) -> String {
     value.iter().map(escape).collect()
 }
 
-/// The body of a request: from the command line, a file or standard input, read as the server takes it.
+/// The body of a request and what follows it.
+struct RequestBody {
+    data: RequestData,
+    trailers: Option<HeaderMap>,
+}
+
+/// The bytes of a body: from the command line, a file or standard input, read as the server takes it.
 enum RequestData {
     None,
     Text(Bytes),
@@ -171,17 +185,12 @@ impl RequestData {
     }
 }
 
-impl http_body::Body for RequestData {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let frame = match &mut *self {
-            Self::None => None,
-            Self::Text(text) => {
-                Some(Ok(std::mem::take(text))).filter(|text| !matches!(text, Ok(text) if text.is_empty()))
-            }
-            Self::Reader { ended: true, .. } => None,
+impl RequestData {
+    /// The next piece; `None`: the end.
+    fn next(&mut self) -> Option<io::Result<Bytes>> {
+        match self {
+            Self::None | Self::Reader { ended: true, .. } => None,
+            Self::Text(text) => (!text.is_empty()).then(|| Ok(std::mem::take(text))),
             Self::Reader { reader, ended, .. } => {
                 let mut chunk = vec![0; CHUNK];
                 match reader.read(&mut chunk) {
@@ -196,24 +205,37 @@ impl http_body::Body for RequestData {
                     Err(error) => Some(Err(error)),
                 }
             }
-        };
-        Poll::Ready(frame.map(|data| data.map(Frame::data)))
+        }
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn is_at_end(&self) -> bool {
         match self {
             Self::None => true,
             Self::Text(text) => text.is_empty(),
             Self::Reader { ended, .. } => *ended,
         }
     }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let data = self.data.next().map(|data| data.map(Frame::data));
+        Poll::Ready(data.or_else(|| self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_at_end() && self.trailers.is_none()
+    }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::None => SizeHint::with_exact(0),
-            Self::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Self::Reader { len: Some(len), .. } => SizeHint::with_exact(*len),
-            Self::Reader { len: None, .. } => SizeHint::default(),
+        match &self.data {
+            RequestData::None => SizeHint::with_exact(0),
+            RequestData::Text(text) => SizeHint::with_exact(text.len() as u64),
+            RequestData::Reader { len: Some(len), .. } => SizeHint::with_exact(*len),
+            RequestData::Reader { len: None, .. } => SizeHint::default(),
         }
     }
 }

@@ -21,6 +21,9 @@
 //!   that frame from a late one.) On a stream one way even that is impossible: it is never forgotten, and costs the
 //!   peer one of the streams it may open. So few of a connection are stopped ([`UNI_STOPS_MAX`]); of the others, and of
 //!   those whose type nobody knows (RFC 9114 §6.2 allows either), what comes is dropped.
+//! - An end that is written by itself is lost where all bytes before it are acknowledged before it is sent, as when the
+//!   congestion window was full: quiche takes the stream for complete and forgets it, and the peer waits for the end until
+//!   the connection is over (cloudflare/quiche#2525). Nothing here makes up for that yet; a test of it is ignored.
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.

@@ -466,3 +466,20 @@ fn datagrams_pass_up_to_their_size_and_queue() {
     // The oldest gave way.
     assert_eq!(lens, [0, 1, 2, 3]);
 }
+
+#[test]
+#[ignore = "quiche 0.30 loses it: https://github.com/cloudflare/quiche/issues/2525"]
+fn end_alone_arrives_though_all_before_it_is_acknowledged_first() {
+    let (mut pair, client, server) = Pair::established(EngineConfig::default());
+    let id = pair.server.with(server, |_, quic| quic.open_uni().unwrap()).unwrap();
+    pair.server.with(server, |_, quic| quic.send(id, b"all of it", false)).unwrap().unwrap();
+    let data = pair.server_says();
+    deliver(&mut pair.client, data);
+    let acknowledgement = pair.client_says();
+    // As where the congestion window is full: the end waits, and is forgotten with its stream.
+    pair.server.with(server, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    deliver(&mut pair.server, acknowledgement);
+    pair.settle();
+    assert_eq!(pair.response(client, id), b"all of it");
+    assert!(pair.client_events.contains(&(client, Event::Protocol(format!("end {id}")))));
+}

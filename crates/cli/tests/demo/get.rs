@@ -47,6 +47,10 @@ fn get_sends_methods_fields_and_data() {
         let echoed = get(&demo, &["--insecure", "-d", "some data", &demo.url("/echo")]);
         assert_eq!(text(&echoed.stdout), "some data");
 
+        let trailed = get(&demo, &["--insecure", "-i", "-d", "x", "--trailer", "x-after: 1", &demo.url("/echo")]);
+        let trailed = text(&trailed.stdout);
+        assert!(trailed.ends_with("\n\nx\nx-after: 1\n"), "{trailed:?}");
+
         let file = demo.path("data");
         std::fs::write(&file, "from a file".repeat(50_000)).unwrap();
         let saved = demo.path("saved");
@@ -88,11 +92,12 @@ fn development_certificate_is_refused_in_a_sentence_unless_insecure() {
 #[test]
 fn bad_arguments_of_get_are_refused_in_a_sentence() {
     let state = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["http://localhost/"], "https://"),
         (&["nonsense"], "https://"),
         (&["https://no-such-host.invalid/"], "no-such-host.invalid"),
         (&["-H", "no colon", "https://127.0.0.1:1/"], "name: value"),
+        (&["--trailer", "no colon", "https://127.0.0.1:1/"], "name: value"),
         (&["-d", "@/no/such/file", "https://127.0.0.1:1/"], "/no/such/file"),
         (&["-o", "/no/such/folder/file", "https://127.0.0.1:1/"], "/no/such/folder/file"),
         (&["-D", "/no/such/folder/file", "https://127.0.0.1:1/"], "/no/such/folder/file"),
