@@ -103,11 +103,10 @@ def site_with_large_file(scratch: Path) -> Path:
     return browser.make_folder(scratch, SITE)
 
 
-# No long wait at the end for a client that has left without a word, as Chromium does, or whose last packet a lossy path
-# has lost.
+# No long wait at the end for a client that has left without a word, as Chromium does, or whose last packet was lost.
 SHORT_STOP = ["--stop-timeout", "3"]
 # For the suites of browsers: a page to visit, and a log of sessions that ended.
-WITH_PAGE = ["--page", "127.0.0.1:0", "-vv", *SHORT_STOP]
+WITH_PAGE = ["--page", "127.0.0.1:0", "-vv"]
 
 # Each suite with the command of `lorraine` that it runs against, and what makes the folder that is served.
 SUITES: dict[str, tuple[str, Callable[[Path], Path], Suite]] = {
@@ -133,7 +132,6 @@ MORE = {
     "aioquic-webtransport": ["-vv"],
     "chromium-webtransport": WITH_PAGE,
     "firefox-webtransport": WITH_PAGE,
-    "webtransport-load": SHORT_STOP,
 }
 
 
@@ -149,7 +147,7 @@ async def run_suite(name: str, arguments: argparse.Namespace) -> Report:
         if arguments.aioquic:
             server = Server.aioquic(folder, certificate)
         else:
-            more = [*MORE.get(name, []), *arguments.arg]
+            more = [*SHORT_STOP, *MORE.get(name, []), *arguments.arg]
             server = Server.lorraine(arguments.bin.resolve(), command, folder, certificate, *more)
         with server:
             await suite(report, server)

@@ -57,7 +57,7 @@ function textOf(selector) {
   return document.querySelector(selector).textContent;
 }
 
-async function until(page, what, condition, argument, milliseconds = 20_000) {
+async function until(page, what, condition, argument, milliseconds = 30_000) {
   const deadline = Date.now() + milliseconds;
   while (!(await page.evaluate(condition, argument))) {
     if (Date.now() > deadline) throw new Error(`${what}: nothing after ${milliseconds} ms`);

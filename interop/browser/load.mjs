@@ -27,7 +27,7 @@ try {
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("requestfailed", (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));
-  const response = await page.goto(origin + path, { waitUntil: "load", timeout: 30_000 });
+  const response = await page.goto(origin + path, { waitUntil: "load", timeout: 60_000 });
   const report = { status: response.status(), title: await page.title(), errors: [...errors] };
   Object.assign(report, await page.evaluate(look));
   report.exchange = await page.evaluate(exchange, { file, size: Number(size) });

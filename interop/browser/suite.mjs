@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { visitDemoPage } from "./demo-page.mjs";
 import { cases } from "./wt-cases.js";
 
-const CASE_MS = 60_000;
+const CASE_MS = 120_000;
 const PAGE = "<!doctype html><meta charset=utf-8><title>WebTransport cases</title>";
 const SCRIPTS = new Set(["/wt-cases.js", "/wt-tools.js", "/expectations.js"]);
 // Cases of a page that is not on http://localhost. Nobody serves it: the driver answers for it.

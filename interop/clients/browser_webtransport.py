@@ -15,8 +15,8 @@ from .server import Server
 FOLDER = Path(__file__).resolve().parent.parent / "browser"
 # Pictures of the demo's page; SCREENSHOT names another file.
 SCREENSHOTS = FOLDER.parent.parent / "target" / "interop"
-SUITE_SECONDS = 300
-LOG_SECONDS = 5
+SUITE_SECONDS = 600
+LOG_SECONDS = 20
 
 
 @dataclass(frozen=True)

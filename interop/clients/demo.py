@@ -107,11 +107,11 @@ async def early_hints_come_before_the_answer(setting: Setting) -> None:
 
 async def slow_answer_takes_its_time_and_holds_up_no_other(setting: Setting) -> None:
     began = time.monotonic()
-    slow = asyncio.ensure_future(setting.get("/slow/500"))
+    slow = asyncio.ensure_future(setting.get("/slow/2000"))
     equal((await setting.get("/")).status, 200, "status of the quick one")
-    check(time.monotonic() - began < 0.5, "the quick answer waited for the slow one")
+    check(not slow.done(), "the quick answer waited for the slow one")
     equal((await slow).status, 200, "status of the slow one")
-    check(time.monotonic() - began >= 0.5, "the slow answer came early")
+    check(time.monotonic() - began >= 2, "the slow answer came early")
 
 
 async def panic_fails_its_own_request_only(setting: Setting) -> None:

@@ -30,8 +30,13 @@ VALGRIND = [
     "--show-leak-kinds=definite",
     "--errors-for-leak-kinds=definite",
 ]
-# Of one case; under Valgrind all is some thirty times slower.
+# Of one case.
 SECONDS = 60
+# Under Valgrind all is some thirty times slower.
+VALGRIND_SECONDS = 300
+VALGRIND_START_SECONDS = VALGRIND_STOP_SECONDS = 120
+# How long our client listens after its last word.
+LINGER_SECONDS, VALGRIND_LINGER_SECONDS = 5, 15
 UPLOAD_BYTES = 1 << 20
 
 # The cases of the WebTransport suite that need no more than an echo.
@@ -56,10 +61,14 @@ class Program(Server):
     def __init__(self, name: str, certificate: Certificate, under: list[str], scratch: Path) -> None:
         super().__init__([], scratch, certificate)
         self._arguments = [*under, str(FOLDER / name), "0", str(certificate.cert), str(certificate.key)]
+        self.case_seconds, self.linger_seconds = SECONDS, LINGER_SECONDS
+        if under:
+            self.start_seconds, self.stop_seconds = VALGRIND_START_SECONDS, VALGRIND_STOP_SECONDS
+            self.case_seconds, self.linger_seconds = VALGRIND_SECONDS, VALGRIND_LINGER_SECONDS
 
 
 async def run(report: Report, binary: Path) -> None:
-    await report.case("program_that_leaks_is_found", valgrind_finds_a_leak, SECONDS)
+    await report.case("program_that_leaks_is_found", valgrind_finds_a_leak, VALGRIND_SECONDS)
     for name, cases in PROGRAMS.items():
         for label, under in [(name, []), (f"{name}_under_valgrind", VALGRIND)]:
             if under and not shutil.which("valgrind"):
@@ -76,7 +85,8 @@ async def run_program(
         failed = report.failed
         with program:
             for case in cases:
-                await report.case(f"{label}: {case.__name__}", lambda case=case: case(program, binary), SECONDS)
+                name_of_case = f"{label}: {case.__name__}"
+                await report.case(name_of_case, lambda case=case: case(program, binary), program.case_seconds)
         await report.case(f"{label}: stops_when_asked", lambda: stopped(program))
         if report.failed != failed:
             print(f"---- what {name} said\n{program.log()}----", flush=True)
@@ -192,7 +202,8 @@ async def client_that_leaves_in_the_middle(program: Program, binary: Path) -> No
 
 async def talk(program: Program, binary: Path, path: str, said: str) -> str:
     url = f"https://localhost:{program.port}{path}"
-    out, _ = await output([str(binary), "wt", "--insecure", "--linger", "3", url], said.encode(), expected=None)
+    command = [str(binary), "wt", "--insecure", "--linger", str(program.linger_seconds), url]
+    out, _ = await output(command, said.encode(), expected=None)
     return out.decode()
 
 

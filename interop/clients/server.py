@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 START_SECONDS = 30
-STOP_SECONDS = 15
+STOP_SECONDS = 30
 AIOQUIC_SERVER = Path(__file__).resolve().parent.parent / "webtransport" / "aioquic_server.py"
 PAGE = re.compile(r"http://localhost:\d+")
 ADDRESS = re.compile(r"https://[^ ]+:(\d+)")
@@ -69,6 +69,9 @@ class Certificate:
 class Server:
     """A program, from its start until the `with` block ends. It must print its address, and stop at SIGINT."""
 
+    start_seconds: float = START_SECONDS
+    stop_seconds: float = STOP_SECONDS
+
     def __init__(self, arguments: list[str], folder: Path, certificate: Certificate) -> None:
         self.certificate = certificate
         self.folder = folder
@@ -102,7 +105,7 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self._listening.wait(0.05):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._process.kill()
@@ -114,7 +117,7 @@ class Server:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -26,7 +26,7 @@ fn assert_closes(name: &str, frames: &[u8], codes: &[u64]) {
     let code = close_code(&pair);
     assert!(code.is_some_and(|code| codes.contains(&code)), "{name}: {code:x?} {:?}", pair.server_events);
     assert_eq!(pair.server.counters().protocol_errors, 1, "{name}");
-    pair.run_until(Duration::from_secs(10), |pair| pair.server.population() == Population::default());
+    pair.run_until(Duration::from_secs(30), |pair| pair.server.population() == Population::default());
 }
 
 const FLOW_CONTROL_ERROR: u64 = 0x3;

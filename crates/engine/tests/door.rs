@@ -294,11 +294,12 @@ fn a_server_that_stops_refuses_new_connections_and_keeps_the_old() {
 // hardening case 8
 #[test]
 fn forged_stolen_and_old_tokens_are_refused_with_invalid_token() {
+    const LIFETIME: Duration = Duration::from_secs(3);
     let secret = Secret::random();
     let config = |secret: &Secret| EngineConfig {
         retry: RetryPolicy::Always,
         secret: secret.clone(),
-        limits: Limits { retry_token_lifetime: Duration::from_millis(1500), ..Limits::default() },
+        limits: Limits { retry_token_lifetime: LIFETIME, ..Limits::default() },
         ..EngineConfig::default()
     };
     // A client that got a Retry, and what it sends then.
@@ -345,7 +346,7 @@ fn forged_stolen_and_old_tokens_are_refused_with_invalid_token() {
     check("another port", &|_, again| {
         again.iter_mut().for_each(|datagram| datagram.from = address("192.0.2.7:50001"));
     });
-    check("too old", &|_, _| std::thread::sleep(Duration::from_millis(1600)));
+    check("too old", &|_, _| std::thread::sleep(LIFETIME + Duration::from_millis(100)));
     check("another secret", &|pair, _| pair.server = server_engine(config(&Secret::random())));
 
     // And the same token is good for another worker and for the next run.

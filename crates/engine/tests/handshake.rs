@@ -74,7 +74,7 @@ fn a_server_that_refused_a_hello_keeps_and_tells_nothing() {
     let client = Engine::new(EngineConfig::default(), Tls::client(Trust::Insecure).alpn(["other"]), ()).unwrap();
     let mut pair = Pair::of(client, server_engine(EngineConfig::default()));
     pair.connect();
-    pair.run_until(Duration::from_secs(10), |pair| pair.server.population() == Population::default());
+    pair.run_until(Duration::from_secs(30), |pair| pair.server.population() == Population::default());
     assert_eq!(pair.server_events, []);
 }
 
@@ -322,21 +322,21 @@ fn qlog_is_written_for_each_connection_and_its_errors_are_counted() {
 
 #[test]
 fn a_handshake_that_takes_too_long_is_closed_and_freed() {
-    let limits = Limits { handshake_timeout: Duration::from_millis(80), ..Limits::default() };
+    let limits = Limits { handshake_timeout: Duration::from_secs(1), ..Limits::default() };
     let mut pair = Pair::with(EngineConfig { limits: limits.clone(), ..EngineConfig::default() });
     pair.client = client_engine(EngineConfig { limits, ..EngineConfig::default() });
+    let begun = Instant::now();
     let key = pair.connect();
     // The server's answer is lost, again and again.
     let hello = pair.client_says();
     deliver(&mut pair.server, hello);
-    let begun = Instant::now();
     while pair.server.population() != Population::default() || pair.client.population() != Population::default() {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", pair.server.population());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", pair.server.population());
         pair.server_says();
         pair.client_says();
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(begun.elapsed() >= Duration::from_millis(75));
+    assert!(begun.elapsed() >= Duration::from_millis(950));
     assert_eq!(pair.server.counters().handshake_timeouts, 1);
     assert_eq!(pair.server_events, []);
     assert_eq!(pair.client_events, [(key, Event::Closed(Closed::HandshakeTimeout))]);
@@ -433,6 +433,6 @@ fn every_congestion_control_and_mtu_discovery_carry_a_download() {
         let key = pair.connect();
         pair.settle();
         let id = pair.request(key, &vec![7; 3 << 20]);
-        pair.run_until(Duration::from_secs(20), |pair| pair.response(key, id).len() == 3 << 20);
+        pair.run_until(Duration::from_secs(60), |pair| pair.response(key, id).len() == 3 << 20);
     }
 }

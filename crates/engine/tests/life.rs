@@ -91,7 +91,7 @@ fn both_sides_are_told_once_who_closed_and_why() {
         assert_eq!(closed(&pair.client_events), [(client, at_client)]);
         assert_eq!(closed(&pair.server_events), [(server, at_server)]);
         assert!(pair.client.get(client).is_none() && pair.server.with(server, |_, _| ()).is_none());
-        pair.run_until(Duration::from_secs(5), |pair| pair.server.population() == Population::default());
+        pair.run_until(Duration::from_secs(30), |pair| pair.server.population() == Population::default());
     }
 }
 
@@ -115,14 +115,14 @@ fn data_that_came_with_the_close_is_read_before_the_end_is_told() {
 #[test]
 fn idle_connections_end_in_silence() {
     let (mut pair, client, server) =
-        Pair::established(limits(|limits| limits.idle_timeout = Duration::from_millis(300)));
+        Pair::established(limits(|limits| limits.idle_timeout = Duration::from_millis(1500)));
     let before = (pair.client.counters().datagrams_sent, pair.server.counters().datagrams_sent);
     let begun = Instant::now();
     let nobody = |pair: &mut Pair| {
         pair.server.population() == Population::default() && pair.client.population() == Population::default()
     };
-    pair.run_until(Duration::from_secs(10), nobody);
-    assert!(begun.elapsed() >= Duration::from_millis(250));
+    pair.run_until(Duration::from_secs(30), nobody);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!((pair.client.counters().datagrams_sent, pair.server.counters().datagrams_sent), before);
     assert_eq!(pair.client_events.last(), Some(&(client, Event::Closed(Closed::IdleTimeout))));
     assert_eq!(pair.server_events.last(), Some(&(server, Event::Closed(Closed::IdleTimeout))));
@@ -137,12 +137,12 @@ fn a_black_hole_shorter_than_the_idle_timeout_is_survived() {
     pair.client.with(client, |echo, quic| echo.send(id, Bytes::from_static(b"hello"), true, quic)).unwrap();
     let end = Instant::now() + Duration::from_millis(500);
     let mut lost = 0;
-    while Instant::now() < end {
+    while Instant::now() < end || (lost < 2 && Instant::now() < end + Duration::from_secs(20)) {
         lost += pair.client_says().len() + pair.server_says().len();
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(lost > 1, "nothing was tried again");
-    pair.run_until(Duration::from_secs(10), |pair| pair.response(client, id) == b"hello");
+    pair.run_until(Duration::from_secs(30), |pair| pair.response(client, id) == b"hello");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_short_turn_leaves_the_rest_for_the_next() {
     assert_eq!(pair.server.counters().turn_budget_hits, 1);
     assert!(pair.server.counters().stream_budget_hits > 0);
     pair.settle();
-    pair.run_until(Duration::from_secs(5), |pair| pair.client.get(client).unwrap().0.ended.len() == 50);
+    pair.run_until(Duration::from_secs(30), |pair| pair.client.get(client).unwrap().0.ended.len() == 50);
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_lossy_reordering_duplicating_network_loses_nothing() {
     pair.client.with(client, |echo, quic| echo.send(id, body.clone(), true, quic)).unwrap();
     let begun = Instant::now();
     while pair.response(client, id).len() < body.len() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "stuck at {}", pair.response(client, id).len());
+        assert!(begun.elapsed() < Duration::from_secs(180), "stuck at {}", pair.response(client, id).len());
         for to_server in [true, false] {
             let mut datagrams = if to_server { pair.client_says() } else { pair.server_says() };
             datagrams.retain(|_| dice.roll(100) >= 5);

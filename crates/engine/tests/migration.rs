@@ -98,7 +98,7 @@ fn a_restless_client_is_heard_at_as_many_addresses_as_there_are_paths() {
     assert_eq!(pair.response(client, id), b"");
     // Nothing is lost but time if it comes back.
     pair.nat = Some(address("198.51.100.3:61014"));
-    pair.run_until(Duration::from_secs(10), |pair| pair.response(client, id) == b"one too many");
+    pair.run_until(Duration::from_secs(30), |pair| pair.response(client, id) == b"one too many");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_was_in_flight_to_an_address_that_is_no_more_is_sent_to_the_new_one() {
     assert!(lost.len() > 10);
     let new = address("198.51.100.3:61000");
     pair.nat = Some(new);
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while pair.response(client, id.unwrap()) != body {
         assert!(Instant::now() < end, "{} bytes came", pair.response(client, id.unwrap()).len());
         let ours = pair.client_says();

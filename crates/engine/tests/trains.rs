@@ -140,7 +140,7 @@ fn one_connections_share_of_a_turn_is_bounded_and_the_next_turn_comes_at_once() 
             id
         });
         let id = id.unwrap();
-        pair.run_until(Duration::from_secs(5), |pair| pair.response(key, id).len() == 200_000);
+        pair.run_until(Duration::from_secs(30), |pair| pair.response(key, id).len() == 200_000);
     }
     send(&mut pair.client, key, 200_000);
     while pair.client.poll_event().is_some() {}

@@ -46,8 +46,14 @@ fn routes() -> Router {
         })
 }
 
-/// Runs `load` twice with a connection to a server of one worker, and returns the worker's allocations the second time.
+/// The least of what the worker allocates for `load` in three servers: a busy machine cuts trains of packets into more, and
+/// so adds to it.
 fn measure(load: impl AsyncFn(&Connection)) -> u64 {
+    (0..3).map(|_| measure_once(&load)).min().unwrap()
+}
+
+/// Runs `load` twice with a connection to a server of one worker, and returns the worker's allocations the second time.
+fn measure_once(load: impl AsyncFn(&Connection)) -> u64 {
     let certificate = Certificate::localhost();
     let identity = Identity::from_pem(certificate.cert.as_bytes(), certificate.key.as_bytes()).unwrap();
     let server = Server::builder()

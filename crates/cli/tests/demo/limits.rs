@@ -27,7 +27,7 @@ impl Body for Stuck {
 fn progress_timeout_resets_an_upload_that_stands_still() {
     on_every_event_loop(|event_loop| {
         let demo = Demo::with(event_loop, |command, _| {
-            command.args(["--progress-timeout", "0.2"]);
+            command.args(["--progress-timeout", "1"]);
         });
         demo.browse(async |site: Site| {
             let body = Stuck(Some(Bytes::from_static(b"a beginning")));

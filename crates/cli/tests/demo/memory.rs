@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +15,7 @@ use lorraine_testkit::{peak_resident_bytes_of, resident_bytes_of};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::program::{Demo, Site, on_every_event_loop};
+use crate::program::{Demo, Site, on_every_event_loop, pause};
 use crate::transfers::{Repeated, download, hex};
 
 const BOUND: u64 = 64 << 20;
@@ -85,8 +84,8 @@ fn uploads_that_slow_handlers_hold_are_kept_in_bounded_memory() {
     within_bound("slow handlers", TRANSFERS, async |sites| {
         let pushed = sites.iter().map(async |site| {
             let taken = Arc::new(AtomicUsize::new(0));
-            // The handler holds the request until it answers, and does not read.
-            let response = site.open(Method::GET, "/slow/2000", &[], Endless { taken: Arc::clone(&taken) }).await;
+            // The handler holds the request until it answers, and does not read: long enough to fill a window.
+            let response = site.open(Method::GET, "/slow/10000", &[], Endless { taken: Arc::clone(&taken) }).await;
             assert_eq!(response.status(), 200);
             taken.load(Ordering::SeqCst)
         });
@@ -111,15 +110,4 @@ impl http_body::Body for Endless {
         self.taken.fetch_add(CHUNK.len(), Ordering::SeqCst);
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(CHUNK)))))
     }
-}
-
-/// Waits without keeping the client's thread.
-async fn pause(time: Duration) {
-    let (done, wait) = tokio::sync::oneshot::channel();
-    thread::spawn(move || {
-        thread::sleep(time);
-        // Whoever waited may have gone.
-        let _ = done.send(());
-    });
-    wait.await.unwrap();
 }

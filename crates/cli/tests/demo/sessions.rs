@@ -1,7 +1,5 @@
 //! The demo's sessions and flows of datagrams, from Lorraine's own client.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use lorraine::client::Subprotocols;
@@ -9,9 +7,7 @@ use lorraine::websocket::{CloseCode, Message};
 use lorraine::webtransport::{Session, SessionClosed, StreamError};
 use lorraine::{ClientError, Protocol};
 
-use crate::program::{Demo, Site, on_every_event_loop, within};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::program::{Demo, PATIENCE, Site, on_every_event_loop, within};
 
 impl Site {
     async fn session(&self, path: &str) -> Session {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lorraine::webtransport::{Session, SessionClosed};
 use lorraine::{Certificates, DevCertificate, Identity, Router, Server};
 
-use crate::program::{Demo, lorraine, on_every_event_loop, run, text, within};
+use crate::program::{Demo, PATIENCE, lorraine, on_every_event_loop, run, text, within};
 
 /// Runs it with this input, and with what more it needs to accept the demo's certificate.
 fn talk(demo: &Demo, path: &str, more: &[&str], input: &str) -> Output {
@@ -18,7 +18,7 @@ fn talk(demo: &Demo, path: &str, more: &[&str], input: &str) -> Output {
     let mut child = command.spawn().unwrap();
     // A session that is refused reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    within(Duration::from_secs(60), || child.wait_with_output().unwrap())
+    within(PATIENCE, || child.wait_with_output().unwrap())
 }
 
 #[track_caller]
@@ -91,7 +91,7 @@ fn server_hears_the_code_and_the_reason() {
         command.args(["wt", "--insecure", "--linger", "0", &format!("https://{}/", server.local_addr())]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        assert!(within(Duration::from_secs(60), || child.wait()).unwrap().success());
+        assert!(within(PATIENCE, || child.wait()).unwrap().success());
         let closed = heard.recv_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!(closed, SessionClosed::ByPeer { code, reason: reason.to_owned() }, "{input:?}");
     }
@@ -149,7 +149,7 @@ fn message_in_a_room_reaches_everyone_else_in_it() {
     let say = |child: &mut std::process::Child, line: &str| {
         child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
     };
-    within(Duration::from_secs(60), || {
+    within(PATIENCE, || {
         say(&mut one, "/uni hello\n");
         assert_eq!(heard_by_two.next().unwrap(), "uni 15: hello");
         assert_eq!(heard_by_two.next().unwrap(), "uni 15 ended");

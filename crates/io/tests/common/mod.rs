@@ -31,7 +31,7 @@ pub(crate) fn platform() -> &'static str {
 }
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn soon() -> Option<Instant> {
     Some(Instant::now() + PATIENCE)

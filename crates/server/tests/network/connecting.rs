@@ -82,7 +82,8 @@ fn nobody_there_is_an_error_after_the_time_that_was_set() {
             let outcome = client.block_on(async move { connector.connect_to(addr, "localhost").await.map(|_| ()) });
             let error = outcome.unwrap().unwrap_err();
             assert!(matches!(error, ClientError::Handshake(_)), "{error}");
-            assert!(since.elapsed() < Duration::from_secs(5));
+            // Without it there are ten seconds.
+            assert!(since.elapsed() < Duration::from_secs(9), "{:?}", since.elapsed());
         }
     });
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::Method;
 use lorraine::engine::{EngineConfig, Limits};
 use lorraine::{Body, Router};
 
-use crate::site::{CHUNK, Endless, Site, Visit, forever, on_every_event_loop, pause, request, until};
+use crate::site::{CHUNK, Endless, Site, Visit, forever, on_every_event_loop, request, standstill, until};
 
 /// A stream's window at first (256 KiB), and one chunk that was polled for the room that was left.
 const WINDOW: usize = (256 << 10) + CHUNK;
@@ -23,13 +22,8 @@ fn response_is_polled_for_no_more_than_its_stream_takes() {
         let site = Site::start(event_loop, routes);
         site.browse(async |visit: Visit| {
             let mut body = visit.open("/").await.unwrap().into_body();
-            let mut last = usize::MAX;
-            // Until it stands still.
-            while last != endless.taken.load(Ordering::SeqCst) {
-                last = endless.taken.load(Ordering::SeqCst);
-                pause(Duration::from_millis(100)).await;
-            }
-            assert!((CHUNK..=WINDOW).contains(&last), "{last}");
+            let taken = standstill(CHUNK, || endless.taken.load(Ordering::SeqCst)).await;
+            assert!((CHUNK..=WINDOW).contains(&taken), "{taken}");
             let mut read = 0;
             while read < 4 * WINDOW {
                 read += body.chunk().await.unwrap().unwrap().len();
@@ -77,14 +71,7 @@ fn upload_waits_for_a_handler_that_does_not_read() {
         site.browse(async |visit: Visit| {
             let endless = Endless::default();
             let upload = visit.connection.send(request(Method::POST, "/", endless.clone()));
-            let still = async {
-                let mut last = usize::MAX;
-                while last != endless.taken.load(Ordering::SeqCst) {
-                    last = endless.taken.load(Ordering::SeqCst);
-                    pause(Duration::from_millis(100)).await;
-                }
-                last
-            };
+            let still = standstill(CHUNK, || endless.taken.load(Ordering::SeqCst));
             let Either::Right((taken, _)) = select(Box::pin(upload), Box::pin(still)).await else { panic!("answered") };
             assert!((CHUNK..=WINDOW).contains(&taken), "{taken}");
         });

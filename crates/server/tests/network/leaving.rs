@@ -1,26 +1,46 @@
 //! Clients that go away in the middle.
 
 use std::cell::RefCell;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use futures_util::future::select;
 use http::{Method, StatusCode};
 use lorraine::{Body, BodyError, Code, Request, Router};
 
-use crate::site::{Alive, Endless, Site, Visit, forever, on_every_event_loop, pause, request, until};
+use crate::site::{Alive, Endless, SOON, Site, Visit, forever, on_every_event_loop, request, until};
+
+/// Whether something of an upload was read.
+#[derive(Clone, Default)]
+struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    fn tell(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Gives an endless upload up once its handler has read of it.
+async fn give_up_once(begun: &Begun, visit: &Visit) {
+    let upload = Box::pin(visit.connection.send(request(Method::POST, "/", Endless::default())));
+    let begun = Box::pin(until("the upload", || begun.0.load(Ordering::SeqCst)));
+    select(upload, begun).await;
+}
 
 #[test]
 fn reader_elsewhere_is_told_once_that_the_upload_was_reset() {
     on_every_event_loop(|event_loop| {
-        let (tell, told) = mpsc::channel();
+        let (begun, (tell, told)) = (Begun::default(), mpsc::channel());
+        let begins = begun.clone();
         let routes = Router::new().post("/", move |request: Request| {
-            let tell = tell.clone();
+            let (begins, tell) = (begins.clone(), tell.clone());
             async move {
                 let mut body = request.into_body();
                 let reader = tokio::spawn(async move {
                     loop {
                         match body.chunk().await {
-                            Some(Ok(_)) => {}
+                            Some(Ok(_)) => begins.tell(),
                             Some(Err(error)) => tell.send(Some(error)).unwrap(),
                             None => break tell.send(None).unwrap(),
                         }
@@ -32,8 +52,7 @@ fn reader_elsewhere_is_told_once_that_the_upload_was_reset() {
         });
         let site = Site::start(event_loop, routes);
         site.browse(async |visit: Visit| {
-            let upload = visit.connection.send(request(Method::POST, "/", Endless::default()));
-            futures_util::future::select(Box::pin(upload), Box::pin(pause(Duration::from_millis(50)))).await;
+            give_up_once(&begun, &visit).await;
             let news = RefCell::new(Vec::new());
             until("the end of the reading", || {
                 news.borrow_mut().extend(told.try_iter());
@@ -48,11 +67,13 @@ fn reader_elsewhere_is_told_once_that_the_upload_was_reset() {
 #[test]
 fn closed_connection_is_told_to_readers_elsewhere() {
     on_every_event_loop(|event_loop| {
-        let (tell, told) = mpsc::channel();
+        let (begun, (tell, told)) = (Begun::default(), mpsc::channel());
+        let begins = begun.clone();
         let routes = Router::new().post("/", move |request: Request| {
-            let (mut body, tell) = (request.into_body(), tell.clone());
+            let (mut body, begins, tell) = (request.into_body(), begins.clone(), tell.clone());
             tokio::spawn(async move {
                 while let Some(chunk) = body.chunk().await {
+                    begins.tell();
                     if let Err(error) = chunk {
                         tell.send(error).unwrap();
                     }
@@ -61,13 +82,12 @@ fn closed_connection_is_told_to_readers_elsewhere() {
             async { forever().await }
         });
         // A close is sent once, and may be lost behind so much upload: then the idle timeout tells.
-        let idle_timeout = Duration::from_secs(1);
+        let idle_timeout = Duration::from_secs(3);
         let site = Site::with(event_loop, |builder| builder.idle_timeout(idle_timeout), routes.build().unwrap());
         site.browse(async |visit: Visit| {
-            let upload = visit.connection.send(request(Method::POST, "/", Endless::default()));
-            futures_util::future::select(Box::pin(upload), Box::pin(pause(Duration::from_millis(50)))).await;
+            give_up_once(&begun, &visit).await;
         });
-        let error = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        let error = told.recv_timeout(SOON).unwrap();
         assert!(matches!(error, BodyError::ConnectionClosed | BodyError::Reset(_)), "{error}");
     });
 }
@@ -93,7 +113,7 @@ fn handler_is_dropped_when_its_request_is_given_up() {
         site.browse(async |visit: Visit| {
             for _ in 0..20 {
                 let given_up = Box::pin(visit.open("/forever"));
-                futures_util::future::select(given_up, Box::pin(visit.get("/"))).await;
+                select(given_up, Box::pin(visit.get("/"))).await;
             }
             let report = || site.server.handle().report()[0];
             until("the end of the handlers", || report().requests == 0 && report().waiting == 0).await;
@@ -120,7 +140,7 @@ fn handler_that_reads_no_upload_is_dropped_when_its_request_is_given_up() {
             let upload = Box::pin(visit.connection.send(request(Method::POST, "/", Endless::default())));
             let begun = Box::pin(until("the handler", || held.count() == 3));
             // Its reset and its stop leave in one packet.
-            drop(futures_util::future::select(upload, begun).await);
+            drop(select(upload, begun).await);
             until("the end of the handler", || held.count() == 2).await;
         });
     });

@@ -10,22 +10,11 @@ use http::Request;
 use lorraine::Router;
 use lorraine::webtransport::{Session, SessionClosed, StreamError};
 
-use crate::site::{Site, Visit, on_every_event_loop, pause};
+use crate::site::{Site, Visit, on_every_event_loop, word};
 
 async fn open(visit: &Visit, path: &str) -> Session {
     let request = Request::get(format!("https://localhost{path}")).body(()).unwrap();
     visit.connection.open_session(request).await.unwrap()
-}
-
-/// Waits for another thread's word while this one serves its connections.
-async fn word<T>(from: &mpsc::Receiver<T>) -> T {
-    loop {
-        match from.try_recv() {
-            Ok(word) => return word,
-            Err(mpsc::TryRecvError::Empty) => pause(Duration::from_millis(2)).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 #[test]
@@ -171,7 +160,7 @@ fn stopping_server_drains_its_sessions_and_closes_them_at_the_deadline() {
         let site = Site::start(event_loop, routes);
         site.browse(async |visit| {
             let session = open(&visit, "/").await;
-            site.server.handle().stop(Duration::from_secs(1));
+            site.server.handle().stop(Duration::from_secs(3));
             session.draining().await;
             assert!(session.closed().now_or_never().is_none(), "there is still time");
             let reason = "the server stops".to_owned();
@@ -185,16 +174,17 @@ fn stopping_server_drains_its_sessions_and_closes_them_at_the_deadline() {
 #[test]
 fn session_keeps_its_connection_and_its_last_words_arrive() {
     on_every_event_loop(|event_loop| {
-        let (to, from) = mpsc::channel();
+        let ((to, from), (read, has_read)) = (mpsc::channel(), mpsc::channel());
         let routes = Router::new().webtransport("/", move |session: Session| {
-            let to = to.clone();
+            let (to, read) = (to.clone(), read.clone());
             async move {
                 let mut stream = session.accept_uni().await.unwrap();
                 let text = stream.read_to_end(100).await.unwrap();
+                read.send(text).unwrap();
                 let closed = session.closed().await;
                 // Its peer has left by now, and it is still there to clean up.
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                to.send((text, closed)).unwrap();
+                to.send(closed).unwrap();
             }
         });
         let site = Site::start(event_loop, routes);
@@ -204,12 +194,11 @@ fn session_keeps_its_connection_and_its_last_words_arrive() {
             let mut stream = session.open_uni().await.unwrap();
             stream.write_all(b"still here").await.unwrap();
             stream.finish().await.unwrap();
-            // It may overtake the stream, which nothing but its end acknowledges.
-            pause(Duration::from_millis(100)).await;
+            // The close may overtake the stream, and would end the reading of it.
+            assert_eq!(word(&has_read).await, "still here");
             session.close(7, "done");
             drop((session, stream));
-            let (text, closed) = word(&from).await;
-            assert_eq!(text, "still here");
+            let closed = word(&from).await;
             assert_eq!(closed, SessionClosed::ByPeer { code: 7, reason: "done".into() });
         });
         site.await_report("settled", |report| report.population.connections == 0 && report.waiting == 0);

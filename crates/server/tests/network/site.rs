@@ -25,8 +25,11 @@ use lorraine::{
 use lorraine_testkit::Certificate;
 use tower_service::Service;
 
-/// The longest any one test may take on one event loop.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest any one test may take on one event loop, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long a test waits for what must come, where how soon it comes is not what is tested.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Runs a test once for each event loop. A test that hangs ends all of them, with its name.
 pub(crate) fn on_every_event_loop(test: impl Fn(&'static str)) {
@@ -111,7 +114,7 @@ impl Site {
             if is_there(&report[0]) {
                 return;
             }
-            assert!(since.elapsed() < Duration::from_secs(10), "not {what}: {report:?}");
+            assert!(since.elapsed() < SOON, "not {what}: {report:?}");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -215,7 +218,7 @@ impl Alive {
     pub(crate) fn await_alone(&self, what: &str) {
         let since = Instant::now();
         while !self.is_alone() {
-            assert!(since.elapsed() < Duration::from_secs(10), "{what} still lives");
+            assert!(since.elapsed() < SOON, "{what} still lives");
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -236,8 +239,34 @@ pub(crate) async fn pause(time: Duration) {
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let since = Instant::now();
     while !is_so() {
-        assert!(since.elapsed() < Duration::from_secs(10), "{what} does not come");
+        assert!(since.elapsed() < SOON, "{what} does not come");
         pause(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for another thread's word while this one serves its connections.
+pub(crate) async fn word<T>(from: &mpsc::Receiver<T>) -> T {
+    loop {
+        match from.try_recv() {
+            Ok(word) => return word,
+            Err(mpsc::TryRecvError::Empty) => pause(Duration::from_millis(2)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Waits until `reading` stands still for a while and is at least `least`.
+pub(crate) async fn standstill(least: usize, reading: impl Fn() -> usize) -> usize {
+    let since = Instant::now();
+    let mut last = reading();
+    loop {
+        pause(Duration::from_millis(300)).await;
+        let now = reading();
+        if now == last && now >= least {
+            return now;
+        }
+        assert!(since.elapsed() < SOON, "at {now} it does not stand still");
+        last = now;
     }
 }
 

@@ -14,7 +14,7 @@ use lorraine::{Body, BodyError, ClientError, Code, HttpConfig, Request, Router};
 use crate::site::{Alive, Endless, Site, Visit, forever, on_every_event_loop, request, until};
 
 /// What is set instead of a minute.
-const PROGRESS: Duration = Duration::from_millis(200);
+const PROGRESS: Duration = Duration::from_millis(500);
 
 fn start(event_loop: &'static str, routes: Router) -> Site {
     let mut http = HttpConfig::default();
@@ -130,7 +130,7 @@ fn response_that_nobody_takes_is_cancelled_and_its_body_dropped() {
 #[test]
 fn application_may_be_as_slow_as_it_likes() {
     on_every_event_loop(|event_loop| {
-        let slow = PROGRESS * 3;
+        let slow = PROGRESS * 2;
         let routes = Router::new()
             .post("/late", move |request: Request| async move {
                 tokio::time::sleep(slow).await;

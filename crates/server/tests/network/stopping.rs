@@ -1,12 +1,14 @@
 //! How a server ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use lorraine::{ClientError, Code, RequestError, Router};
 use lorraine_testkit::relay::{Link, Rate, Relay, RelayConfig};
+use tokio::sync::Notify;
 
-use crate::site::{Alive, Site, Visit, forever, on_every_event_loop, read};
+use crate::site::{Alive, SOON, Site, Visit, forever, on_every_event_loop, read};
 
 fn routes() -> Router {
     Router::new()
@@ -21,27 +23,42 @@ fn routes() -> Router {
 #[test]
 fn requests_in_flight_finish_and_new_ones_are_rejected() {
     on_every_event_loop(|event_loop| {
-        let site = Site::start(event_loop, routes());
+        let refused = Arc::new(Notify::new());
+        let held = Arc::clone(&refused);
+        let routes = routes().get("/held", move |_| {
+            let held = Arc::clone(&held);
+            async move {
+                held.notified().await;
+                "x".repeat(200_000)
+            }
+        });
+        let site = Site::start(event_loop, routes);
         let handle = site.server.handle();
         site.browse(async |visit: Visit| {
             let stop = async {
                 visit.get("/").await;
-                handle.stop(Duration::from_secs(10));
-                loop {
-                    match visit.open("/").await {
-                        // What comes before the refusal is answered whole.
-                        Ok(response) => assert_eq!(read(response).await.text(), "alive"),
-                        Err(ClientError::Reset(code)) => return assert_eq!(code, Code::H3_REQUEST_REJECTED),
-                        Err(ClientError::Request(RequestError::GoingAway)) => return,
-                        Err(error) => panic!("{error}"),
-                    }
-                }
+                handle.stop(SOON);
+                await_refusal(&visit).await;
+                refused.notify_one();
             };
-            let (slow, ()) = futures_util::future::join(visit.get("/slow"), stop).await;
-            assert_eq!((slow.status, slow.text().len()), (StatusCode::OK, 200_000));
+            let (held, ()) = futures_util::future::join(visit.get("/held"), stop).await;
+            assert_eq!((held.status, held.text().len()), (StatusCode::OK, 200_000));
         });
         site.server.wait().unwrap();
     });
+}
+
+/// Sends requests until the server, which is stopping, takes no more.
+async fn await_refusal(visit: &Visit) {
+    loop {
+        match visit.open("/").await {
+            // What comes before the refusal is answered whole.
+            Ok(response) => assert_eq!(read(response).await.text(), "alive"),
+            Err(ClientError::Reset(code)) => return assert_eq!(code, Code::H3_REQUEST_REJECTED),
+            Err(ClientError::Request(RequestError::GoingAway)) => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 #[test]
@@ -58,7 +75,7 @@ fn last_bytes_of_a_response_arrive_over_a_bad_path_before_the_close() {
             let slow = visit.get("/slow");
             let stop = async {
                 visit.get("/").await;
-                handle.stop(Duration::from_secs(20));
+                handle.stop(SOON);
             };
             let (slow, ()) = futures_util::future::join(slow, stop).await;
             assert_eq!(slow.body.map(|body| body.len()), Ok(200_000));
@@ -75,8 +92,9 @@ fn deadline_ends_what_does_not_end() {
         let since = site.browse(async |visit: Visit| {
             let stop = async {
                 visit.get("/").await;
+                let since = Instant::now();
                 handle.stop(Duration::from_millis(400));
-                Instant::now()
+                since
             };
             let (outcome, since) = futures_util::future::join(visit.open("/forever"), stop).await;
             assert!(matches!(outcome, Err(ClientError::Closed(_))), "{outcome:?}");
@@ -84,7 +102,7 @@ fn deadline_ends_what_does_not_end() {
         });
         site.server.wait().unwrap();
         let took = since.elapsed();
-        assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
+        assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(20), "{took:?}");
     });
 }
 
@@ -104,7 +122,7 @@ fn second_stop_with_less_time_holds() {
             assert!(matches!(outcome, Err(ClientError::Closed(_))), "{outcome:?}");
         });
         site.server.wait().unwrap();
-        assert!(since.elapsed() < Duration::from_secs(5));
+        assert!(since.elapsed() < Duration::from_secs(20));
     });
 }
 
@@ -115,7 +133,7 @@ fn server_without_connections_stops_at_once() {
         let since = Instant::now();
         site.server.handle().stop(Duration::from_secs(60));
         site.server.wait().unwrap();
-        assert!(since.elapsed() < Duration::from_secs(5));
+        assert!(since.elapsed() < Duration::from_secs(20));
     });
 }
 

@@ -12,7 +12,7 @@ use lorraine::client::Subprotocols;
 use lorraine::websocket::{CloseCode, Message, WebSocket, WebSocketError, WebSocketOptions};
 use lorraine::{ClientError, Protocol, RequestExt, Router};
 
-use crate::site::{Alive, Site, Visit, on_every_event_loop, pause, until};
+use crate::site::{Alive, Site, Visit, on_every_event_loop, pause, until, word};
 
 fn ask(path: &str) -> Request<()> {
     Request::get(format!("https://localhost{path}")).body(()).unwrap()
@@ -77,24 +77,12 @@ fn closes_pass_both_ways_with_code_and_reason() {
             assert!(socket.send("late").await.is_err());
 
             open(&visit, "/wait").await.close(CloseCode::Library(4242), "enough").await.unwrap();
-            assert_eq!(from.recv().unwrap(), (true, Some((4242, "enough".into()))));
+            assert_eq!(word(&from).await, (true, Some((4242, "enough".into()))));
             // Dropped without a word: the stream is reset, which is an error over there.
             drop(open(&visit, "/wait").await);
-            pause(Duration::from_millis(1)).await;
-            let end = poll_thread(&from).await;
-            assert_eq!(end, (false, None));
+            assert_eq!(word(&from).await, (false, None));
         });
     });
-}
-
-/// Waits for another thread's word while this one serves its connections.
-async fn poll_thread<T: Send>(from: &mpsc::Receiver<T>) -> T {
-    loop {
-        match from.try_recv() {
-            Ok(word) => return word,
-            Err(_) => pause(Duration::from_millis(2)).await,
-        }
-    }
 }
 
 #[test]
@@ -244,7 +232,7 @@ fn stopping_server_closes_with_1001_and_waits_for_the_answer() {
                 read_to_the_end(socket).await;
             }
             for _ in &sockets {
-                assert_eq!(poll_thread(&from).await, (true, Some(1001)));
+                assert_eq!(word(&from).await, (true, Some(1001)));
             }
         });
         site.server.wait().unwrap();

@@ -1,5 +1,6 @@
 //! Several workers: clients that move from one's socket to another's, and workers that die.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,9 @@ use lorraine::engine::Closed;
 use lorraine::{Body, ClientError, EngineConfig, Forwarding, Router, Server, ServerBuilder};
 use lorraine_testkit::relay::{Relay, RelayConfig};
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
-use crate::site::{Site, Visit, on_every_event_loop, pause, until};
+use crate::site::{SOON, Site, Visit, on_every_event_loop, until};
 
 const WORKERS: u8 = 4;
 
@@ -23,10 +25,6 @@ fn routes() -> Router {
     Router::new()
         .get("/", |_| async { "alive" })
         .get("/worker", |_| async { std::thread::current().name().unwrap_or_default().to_owned() })
-        .get("/slow", |_| async {
-            tokio::time::sleep(Duration::from_millis(1500)).await;
-            "x".repeat(200_000)
-        })
         .get("/body", |_| async { body() })
         .post("/hash", |request: lorraine::Request| async move {
             let bytes = request.into_body().bytes(2 * BODY_BYTES).await?;
@@ -46,8 +44,12 @@ fn engine() -> EngineConfig {
 }
 
 fn start(event_loop: &'static str, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Site {
+    start_with(event_loop, routes(), change)
+}
+
+fn start_with(event_loop: &'static str, routes: Router, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Site {
     let with = |builder: ServerBuilder| change(builder.workers(WORKERS).engine(engine()));
-    Site::with(event_loop, with, routes().build().unwrap())
+    Site::with(event_loop, with, routes.build().unwrap())
 }
 
 /// Downloads and uploads of one client, whose NAT gives it another port again and again meanwhile.
@@ -81,20 +83,24 @@ fn migrations(site: &Site) -> u64 {
     site.server.handle().report().iter().map(|report| report.connections.migrations).sum()
 }
 
-/// What was forwarded while a client moved `MOVES` times in mid-transfer.
-fn wander(site: &Site) -> Forwarding {
+/// Has a client move `MOVES` times in mid-transfer.
+fn wander(site: &Site) {
     let mut client = site.client_with(engine());
     let connector = client.connector();
     client.block_on(transfer(site, &connector)).unwrap();
     let reports = site.server.handle().report();
     let opened: u64 = reports.iter().map(|report| report.connections.connections_opened).sum();
     assert_eq!(opened, 1, "the client had to connect again");
+    assert!(reports.iter().all(|report| report.connections.stateless_resets_sent == 0));
+}
+
+/// What all workers together have forwarded.
+fn forwarded(site: &Site) -> Forwarding {
     let mut all = Forwarding::default();
-    for report in &reports {
+    for report in site.server.handle().report() {
         all.handed_on += report.forwarding.handed_on;
         all.taken += report.forwarding.taken;
         all.dropped += report.forwarding.dropped;
-        assert_eq!(report.connections.stateless_resets_sent, 0);
     }
     all
 }
@@ -104,7 +110,8 @@ fn wander(site: &Site) -> Forwarding {
 fn kernel_brings_a_client_that_moves_to_its_worker() {
     on_every_event_loop(|event_loop| {
         let site = start(event_loop, |builder| builder);
-        assert_eq!(wander(&site), Forwarding::default());
+        wander(&site);
+        assert_eq!(forwarded(&site), Forwarding::default());
     });
 }
 
@@ -112,7 +119,15 @@ fn kernel_brings_a_client_that_moves_to_its_worker() {
 fn workers_hand_on_what_the_kernel_brings_to_the_wrong_one() {
     on_every_event_loop(|event_loop| {
         let site = start(event_loop, |builder| builder.kernel_steering(false));
-        let forwarding = wander(&site);
+        wander(&site);
+        let since = Instant::now();
+        let forwarding = loop {
+            let forwarding = forwarded(&site);
+            // The workers do not count at one moment, and what is handed on is taken a turn later.
+            if forwarding.taken + forwarding.dropped == forwarding.handed_on || since.elapsed() > SOON {
+                break forwarding;
+            }
+        };
         assert!(forwarding.handed_on > 100, "{forwarding:?}");
         assert_eq!(forwarding.taken + forwarding.dropped, forwarding.handed_on, "{forwarding:?}");
     });
@@ -165,12 +180,12 @@ fn worker_that_dies_loses_its_own_connections_and_nobody_elses() {
                     let error = loop {
                         // Before it dies it may answer.
                         match guest.visit.open("/").await {
-                            Ok(_) => assert!(since.elapsed() < Duration::from_secs(1)),
+                            Ok(_) => assert!(since.elapsed() < Duration::from_secs(10)),
                             Err(error) => break error,
                         }
                     };
                     assert!(matches!(error, ClientError::Closed(Closed::StatelessReset)), "{error}");
-                    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+                    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
                 }))
                 .await;
             };
@@ -219,7 +234,7 @@ fn worker_that_keeps_dying_stops_the_server() {
             site.server.handle().crash(1);
             let since = Instant::now();
             while replaced(&site.server) < times {
-                assert!(since.elapsed() < Duration::from_secs(10), "worker 1 is not replaced");
+                assert!(since.elapsed() < SOON, "worker 1 is not replaced");
             }
         }
         site.server.handle().crash(3);
@@ -231,26 +246,38 @@ fn worker_that_keeps_dying_stops_the_server() {
 #[test]
 fn stop_lasts_until_the_last_worker_is_through_and_all_refuse_meanwhile() {
     on_every_event_loop(|event_loop| {
-        let site = start(event_loop, |builder| builder);
+        let through = Arc::new(Notify::new());
+        let held = Arc::clone(&through);
+        let routes = routes().get("/held", move |_| {
+            let held = Arc::clone(&held);
+            async move {
+                held.notified().await;
+                "x".repeat(200_000)
+            }
+        });
+        let site = start_with(event_loop, routes, |builder| builder);
         let mut client = site.client();
         let connector = client.connector();
         let test = async {
             let guests = fill(&site, &connector).await;
-            let slow = guests[0].visit.get("/slow");
+            let held = guests[0].visit.get("/held");
             let stop = async {
                 guests[0].visit.get("/").await;
-                site.server.handle().stop(Duration::from_secs(20));
-                // By then those without requests have closed their connections.
-                pause(Duration::from_millis(800)).await;
+                site.server.handle().stop(2 * SOON);
+                let connections = || -> usize {
+                    site.server.handle().report().iter().map(|report| report.population.connections).sum()
+                };
+                until("the end of the connections without requests", || connections() == 1).await;
                 for _ in 0..16 {
-                    let since = Instant::now();
                     let refused = connector.connect_to(site.server.local_addr(), "localhost").await.map(|_| ());
-                    assert!(matches!(refused, Err(ClientError::Handshake(_))), "{refused:?}");
-                    assert!(since.elapsed() < Duration::from_secs(5), "not a word");
+                    // Not by silence, which takes ten seconds.
+                    let is_told = matches!(refused, Err(ClientError::Handshake(Closed::ByPeer(_))));
+                    assert!(is_told, "{refused:?}");
                 }
+                through.notify_one();
             };
-            let (slow, ()) = join(slow, stop).await;
-            assert_eq!(slow.body.map(|body| body.len()), Ok(200_000));
+            let (held, ()) = join(held, stop).await;
+            assert_eq!(held.body.map(|body| body.len()), Ok(200_000));
         };
         client.block_on(test).unwrap();
         site.server.wait().unwrap();
