@@ -105,6 +105,8 @@ impl<P: Protocol> Engine<P> {
             protocol.flush(now, &mut connection.quic);
         }
         let (full, most) = connection.quic.packet_sizes();
+        // Without room for a probe quiche sends none.
+        let most = if connection.packets_sent < SEARCH_AFTER { full } else { most };
         let paced = self.config.is_paced().then_some(now + PACING_SLACK);
         connection.held_until = None;
         let outcome = loop {
@@ -207,6 +209,9 @@ impl Assembly {
     }
 }
 
+/// Packets after which a connection begins to search for larger ones: a probe costs more than a packet, and most connections
+/// of a few requests would never earn it back.
+const SEARCH_AFTER: u64 = 32;
 /// Packets due within this time go at once: finer than the timers of the event loops, pacing would only cost.
 const PACING_SLACK: Duration = Duration::from_millis(1);
 /// Linux takes 64 segments at once (UDP_MAX_SEGMENTS), of together at most 65,507 bytes.
