@@ -83,6 +83,9 @@ impl SendStream {
 
     /// Ends the stream: the peer has the whole once it has read so far. Waits for room only behind what a sink took over.
     ///
+    /// Called right after the last write, the end leaves with its bytes. Called when they have left, it leaves when the
+    /// peer has acknowledged them, a round trip later: quiche could lose it otherwise.
+    ///
     /// # Errors
     /// [`StreamError`].
     pub async fn finish(&mut self) -> Result<(), StreamError> {
