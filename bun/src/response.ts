@@ -1,9 +1,8 @@
 /**
  * A `Response` that remembers the text or bytes it was made of.
  *
- * Bun does not say whether a response's body is at hand or comes as a stream, and finding out costs as much as the rest of
- * an answer. With `import { Response } from "lorraine"` nothing else changes: it is a subclass, and goes wherever a
- * `Response` goes.
+ * Bun does not say whether a response's body was text, which has a content type without being given one. With
+ * `import { Response } from "lorraine"` nothing else changes: it is a subclass, and goes wherever a `Response` goes.
  */
 const Base = globalThis.Response;
 type Body = ConstructorParameters<typeof Base>[0];
