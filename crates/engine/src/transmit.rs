@@ -115,6 +115,7 @@ impl<P: Protocol> Engine<P> {
                 break Outcome::Silent;
             }
             let Some(room) = room(buf, assembly.as_ref(), full, most) else { break Outcome::More };
+            connection.quic.write_ends();
             let Some(packet) = connection.quic.produce(room) else {
                 // A probe may wait that has room in a train of its own.
                 break if assembly.is_some() && most > full { Outcome::More } else { Outcome::Silent };

@@ -57,6 +57,9 @@ pub trait Transport {
     /// Drops what was received and asks the peer to stop, with STOP_SENDING. Nothing of the stream is received after.
     fn stop_sending(&mut self, id: StreamId, code: Code);
 
+    /// Sends at once the ends of streams that wait (see [`send`](Self::send)): what they belong to is about to be over.
+    fn hurry_ends(&mut self) {}
+
     /// Opens a stream that only we send on; `None` while the peer's stream limit allows no more.
     fn open_uni(&mut self) -> Option<StreamId>;
 

@@ -2,8 +2,13 @@
 //!
 //! quiche forgets a stream once it knows of an end and all bytes are acknowledged, also where the end itself is still to
 //! be sent, or was lost: the peer has every byte, and waits for the end until the connection is over (cloudflare/quiche#2525).
-//! So an end goes to quiche together with bytes that have not left, or else when all of the stream is acknowledged; until
-//! then it waits here. That costs a round trip, which HTTP/3 spares its messages by ending them with a frame.
+//! It looks whenever an acknowledgement of the stream comes, and when the peer's end is read. So an end goes to quiche
+//! together with bytes that have not left, or else when all of the stream is acknowledged, in the turn's last moment before
+//! packets are made; until then it waits here. That costs a round trip, which HTTP/3 spares its messages by ending them with
+//! a frame.
+//!
+//! Two windows stay open: where the packet with such an end is lost, and the peer's end of the same stream was read or a
+//! second copy of its bytes acknowledged meanwhile; and where the end could not leave at once, and one of these happened.
 
 use std::collections::HashMap;
 
@@ -34,6 +39,17 @@ impl Ends {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Those that wait, to be sent as they are.
+    pub(super) fn take_waiting(&mut self) -> Vec<StreamId> {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.iter().for_each(|id| self.on_ended(*id));
+        waiting
+    }
+
     /// A stream took a piece of its body.
     pub(super) fn on_piece_sent(&mut self, id: StreamId, piece: Watch, ended: bool) {
         self.on_sent(id, ended);
@@ -61,9 +77,10 @@ impl Ends {
         self.fresh.clear();
     }
 
-    /// Takes the end of a stream if it must wait.
+    /// Takes the end of a stream if it must wait; on a stream both ways at least for what is still read in this turn.
     pub(super) fn defer(&mut self, id: StreamId) -> bool {
-        let must_wait = !self.fresh.contains(&id) && self.tails.get(&id).is_some_and(Watch::is_kept);
+        let is_kept = id.is_bidirectional() || self.tails.get(&id).is_some_and(Watch::is_kept);
+        let must_wait = is_kept && !self.fresh.contains(&id);
         if must_wait && !self.waiting.contains(&id) {
             self.waiting.push(id);
         }
@@ -78,8 +95,8 @@ impl Ends {
 }
 
 impl Quic {
-    /// Gives quiche the ends whose streams are acknowledged, once a turn in which something came.
-    pub(super) fn write_ends(&mut self) {
+    /// Gives quiche the ends whose streams are acknowledged: to be called right before packets are made.
+    pub(crate) fn write_ends(&mut self) {
         let Self { inner, ends: Ends { tails, waiting, .. }, .. } = self;
         waiting.retain(|id| {
             let waits = tails.get(id).is_some_and(Watch::is_kept);

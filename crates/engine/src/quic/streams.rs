@@ -36,7 +36,8 @@ impl Quic {
     pub(crate) fn is_settled(&mut self) -> bool {
         let first = self.peer_bidi.saturating_sub(STEP * SETTLING);
         let mut ids = (first..self.peer_bidi).step_by(STEP as usize);
-        ids.all(|id| matches!(self.inner.stream_capacity(id), Err(Error::InvalidStreamState(_))))
+        self.ends.is_empty()
+            && ids.all(|id| matches!(self.inner.stream_capacity(id), Err(Error::InvalidStreamState(_))))
     }
 
     /// To be called when the protocol was told of a readable stream.
@@ -60,7 +61,6 @@ impl Quic {
 
     /// Looks after the streams in the lists, once a turn in which something came.
     pub(crate) fn review(&mut self) {
-        self.write_ends();
         let mut room_held = self.room_held();
         let Self { inner, short, roomy, unread, reset, stopped, last_words, .. } = self;
         last_words.clear();

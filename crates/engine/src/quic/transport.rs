@@ -45,7 +45,10 @@ impl Transport for Quic {
         match self.inner.stream_send(id.value(), bytes, fin) {
             Ok(len) => {
                 self.taken += len as u64;
-                self.ends.on_sent(id, fin && len == bytes.len());
+                let ended = fin && len == bytes.len();
+                if len > 0 || ended {
+                    self.ends.on_sent(id, ended);
+                }
                 Ok(len)
             }
             Err(error) => self.send_error(id, error),
@@ -65,7 +68,10 @@ impl Transport for Quic {
         match self.inner.stream_send_zc(id.value(), piece, fin && offered == bytes.len()) {
             Ok((len, _)) => {
                 self.taken += len as u64;
-                self.ends.on_piece_sent(id, watch, fin && len == bytes.len());
+                let ended = fin && len == bytes.len();
+                if len > 0 || ended {
+                    self.ends.on_piece_sent(id, watch, ended);
+                }
                 bytes.advance(len);
                 if len == offered && !bytes.is_empty() {
                     // It does not know what else is kept back, and will not tell of room by itself.
@@ -129,6 +135,13 @@ impl Transport for Quic {
             }
         } else if self.inner.stream_shutdown(id.value(), Shutdown::Read, code.value()).is_ok() {
             self.stopped.push(id);
+        }
+    }
+
+    fn hurry_ends(&mut self) {
+        for id in self.ends.take_waiting() {
+            // Refused where the peer has stopped the stream, and knows its end.
+            let _ = self.inner.stream_send(id.value(), b"", true);
         }
     }
 

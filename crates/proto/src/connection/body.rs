@@ -139,7 +139,9 @@ impl Connection {
                     return Err(ConnectionFault::SignalMisplaced);
                 }
                 Scan::Payload { header_len, header } => {
-                    if header.kind != frame::DATA || header.len == 0 {
+                    let is_empty_data = header.kind == frame::DATA && header.len == 0;
+                    let is_first = is_empty_data && !std::mem::replace(&mut recv.had_empty_frame, true);
+                    if (header.kind != frame::DATA || is_empty_data) && !is_first {
                         self.budget.glitch(now, limits)?;
                     }
                     recv.pending.advance(header_len);

@@ -79,6 +79,8 @@ pub(super) struct Receiving {
     pub(super) length: BodyLength,
     /// Nothing was read yet: the bytes may turn out to be a session's.
     pub(super) is_fresh: bool,
+    /// A DATA frame without content came: one may take the end along, as ours do.
+    pub(super) had_empty_frame: bool,
     /// The application waits for `Event::Readable`.
     pub(super) waiting: bool,
     pub(super) pace: Pace,
@@ -97,6 +99,7 @@ impl Receiving {
             frame: None,
             blocked: None,
             length: BodyLength::unknown(),
+            had_empty_frame: false,
             is_fresh: true,
             waiting: false,
             pace: Pace::default(),

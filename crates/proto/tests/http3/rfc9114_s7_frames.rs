@@ -114,11 +114,23 @@ fn empty_data_frames_run_out_of_patience() {
     let mut peer = Script::server();
     peer.send(0, &headers(POST));
     peer.expect_request(0);
-    peer.send(0, &data(b"").repeat(1000));
+    // One is free, since it may take an end along.
+    peer.send(0, &data(b"").repeat(1001));
     assert_eq!(peer.poll(0), BodyRead::Pending);
     peer.send(0, &data(b""));
     peer.poll(0);
     assert!(matches!(peer.fault(), ConnectionFault::ExcessiveLoad(_)));
+}
+
+#[test]
+fn an_empty_data_frame_that_takes_the_end_along_is_no_fault_however_often() {
+    let mut peer = Script::server();
+    for stream in (0..8000).step_by(4) {
+        peer.send_end(stream, &[headers(POST), data(b"all"), data(b"")].concat());
+        peer.expect_request(stream);
+        assert_eq!(peer.drain(stream), (b"all".to_vec(), BodyRead::End));
+        peer.respond(stream, 200, b"", true).unwrap();
+    }
 }
 
 #[test]

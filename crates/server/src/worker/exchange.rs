@@ -37,7 +37,10 @@ where
     let is_head = parts.method == Method::HEAD;
     let end = match call(&*service, parts, body).await {
         Ok((parts, body)) => match accepted(&parts) {
-            Some(pending) => Box::pin(open(&core, at, parts, pending)).await,
+            Some(pending) => {
+                drop(body);
+                Box::pin(open(&core, at, parts, pending)).await
+            }
             None => send(&core, at, is_head, parts, body).await,
         },
         Err(NoAnswer) => answer_500(&core, at),
