@@ -124,6 +124,8 @@ export class Bridge {
           const words = `lorraine: the doorbell cannot be connected, so events are looked for every ${UNRUNG_MS} ms`;
           this.#listener.onError(new Error(words, { cause: error }));
           if (this.#closed) return;
+          // It would find nobody, and take the host for gone.
+          native.lorraine_set_doorbell(this.#server, null, null);
           this.#timer = setInterval(wake, UNRUNG_MS);
           if (!this.#referenced) this.#timer.unref();
         },

@@ -52,6 +52,7 @@ export class Exchange implements Live {
   #read = 0;
   /** The body was read to its end. */
   #ended = false;
+  #failed: unknown = null;
   #trailers: PromiseWithResolvers<Headers | null> | null = null;
   #done = false;
   #answered = false;
@@ -89,10 +90,6 @@ export class Exchange implements Live {
     if (this.#registered || this.#done) return;
     this.#registered = true;
     this.#bridge.live.set(this.handle, this);
-  }
-
-  onReset(code: number): void {
-    this.#trailers?.reject(new StreamResetError(code));
   }
 
   onReadable(): void {
@@ -163,9 +160,15 @@ export class Exchange implements Live {
       else if (piece !== undefined) this.#count(piece.length);
       return piece;
     } catch (error) {
-      this.#trailers?.reject(error);
+      this.#failBody(error);
       throw error;
     }
+  }
+
+  /** The end of the body will not be read, nor what follows it. */
+  #failBody(error: unknown): void {
+    this.#failed ??= error;
+    this.#trailers?.reject(error);
   }
 
   #onEndOfBody(): void {
@@ -187,6 +190,7 @@ export class Exchange implements Live {
     trailers.promise.catch(() => {});
     if (this.#done) trailers.reject(this.#gone ?? new ConnectionGoneError());
     else if (this.#ended) this.#onEndOfBody();
+    else if (this.#failed !== null) trailers.reject(this.#failed);
     else this.register();
     return trailers.promise;
   }
@@ -211,6 +215,9 @@ export class Exchange implements Live {
       cancel: () => {
         onUse();
         if (!this.#done) native.lorraine_stop_sending(this.handle, 0);
+        this.#failBody(new Error("lorraine: the body was cancelled"));
+        // A read that is under way hears of nothing more.
+        this.onReadable();
       },
     }, { highWaterMark: 0 });
   }
@@ -221,6 +228,7 @@ export class Exchange implements Live {
     if (!Number.isInteger(status) || status < 100 || status > 199 || status === 101) {
       throw new RangeError(`lorraine: an interim response has a status from 100 to 199 but 101, not ${status}`);
     }
+    if (this.#gone !== null) throw this.#gone;
     if (this.#answered) throw new Error("lorraine: the request was answered: an interim response must come before that");
     if (this.#done) throw new ConnectionGoneError();
     const lines = Buffer.from(headers, "latin1");
@@ -256,6 +264,8 @@ export class Exchange implements Live {
       const error = this.#failure(begun, "an answer cannot be sent");
       // Without an answer, it is answered with 500.
       this.#release();
+      // The event that says so is not waited for any more.
+      if (error instanceof ConnectionGoneError) this.#giveUp(error);
       await source.cancel(error).catch(() => {});
       throw error;
     }

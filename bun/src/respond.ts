@@ -13,8 +13,9 @@ const AT_ONCE = 256 * 1024;
 
 /** What Bun counts as the memory of a response without a body, bytes. */
 const BARE = memoryOf(new Response(null));
-/** Whether this Bun counts a body at hand with it, and no stream. */
-const COUNTS = memoryOf(new Response("x")) > BARE && memoryOf(new Response(new ReadableStream())) === BARE;
+/** Whether this Bun counts a body at hand with it, and no stream: before 1.4 one that was fetched counts as well. */
+const COUNTS = Bun.semver.satisfies(Bun.version, ">=1.4.0")
+  && memoryOf(new Response("x")) > BARE && memoryOf(new Response(new ReadableStream())) === BARE;
 
 interface Many {
   value: unknown[];
@@ -74,7 +75,7 @@ export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
  */
 function isAtHand(response: Response): boolean {
   const more = memoryOf(response) - BARE;
-  return COUNTS && more > 0 && !response.bodyUsed && more > response.url.length + response.statusText.length;
+  return COUNTS && more > 0 && !response.bodyUsed && more > response.url.length + 2 * response.statusText.length;
 }
 
 /** The rest of a body comes as it comes; `pending` is a read that is under way. */

@@ -42,7 +42,7 @@ describe("a request that stands still", () => {
     expect(reason).toBeInstanceOf(TimeoutError);
     expect([reason.seconds, reason.message]).toEqual([SHORT, `the request stood still for ${SHORT} s`]);
     expect(late!.signal.reason).toBe(reason);
-    expect(() => late.inform(103)).toThrow("the request was answered");
+    expect(() => late.inform(103)).toThrow(reason);
     expect(errors.told).toEqual([]);
   });
 

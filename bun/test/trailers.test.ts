@@ -64,6 +64,15 @@ testWithClient("are the same whichever way the body is read", async () => {
   }
 });
 
+testWithClient("are refused where the body was cancelled, whether asked for before or after that", async () => {
+  const found = await ask(async request => {
+    const before = failure(request.trailers);
+    await request.body!.cancel();
+    return [await before, await failure(request.trailers)].map(String);
+  }, "x".repeat(100_000), ...FIELDS);
+  expect(found).toEqual(Array(2).fill("Error: lorraine: the body was cancelled"));
+});
+
 testWithClient("follow an empty body", async () => {
   expect(await ask(async request => [await request.text(), pairs(await request.trailers)], "", "x-a: 1")).toEqual(["", [["x-a", "1"]]]);
 });
@@ -142,15 +151,20 @@ test("are refused with an answer before the end of the body, and nobody need hea
   expect(await failure(request!.trailers)).toBeInstanceOf(ConnectionGoneError);
 });
 
-test("are refused with a body that is too long", async () => {
-  const refused = Promise.withResolvers<unknown>();
-  answer = async request => {
-    refused.resolve(failure(request.trailers));
-    return request.text();
-  };
-  const response = await h3(server.url, { method: "POST", body: pattern(5 * MIB) });
-  expect(response.status).toBe(413);
-  expect(await refused.promise).toBeInstanceOf(BodyTooLargeError);
+test("are refused with a body that is too long, whether asked for before or after that", async () => {
+  for (const asks of ["before", "after"]) {
+    const refused = Promise.withResolvers<unknown>();
+    answer = async request => {
+      if (asks === "before") refused.resolve(failure(request.trailers));
+      return request.text().catch(error => {
+        refused.resolve(failure(request.trailers));
+        throw error;
+      });
+    };
+    const response = await h3(server.url, { method: "POST", body: pattern(5 * MIB) });
+    expect(response.status).toBe(413);
+    expect(await within(refused.promise, asks)).toBeInstanceOf(BodyTooLargeError);
+  }
 });
 
 testWithClient("requests for sessions have none", async () => {

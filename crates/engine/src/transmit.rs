@@ -109,13 +109,16 @@ impl<P: Protocol> Engine<P> {
         let most = if connection.packets_sent < SEARCH_AFTER { full } else { most };
         let paced = self.config.is_paced().then_some(now + PACING_SLACK);
         connection.held_until = None;
+        let mut ends_are_written = false;
         let outcome = loop {
             connection.held_until = paced.and_then(|by| connection.quic.held_until(by));
             if connection.held_until.is_some() {
                 break Outcome::Silent;
             }
             let Some(room) = room(buf, assembly.as_ref(), full, most) else { break Outcome::More };
-            connection.quic.write_ends();
+            if !std::mem::replace(&mut ends_are_written, true) {
+                connection.quic.write_ends();
+            }
             let Some(packet) = connection.quic.produce(room) else {
                 // A probe may wait that has room in a train of its own.
                 break if assembly.is_some() && most > full { Outcome::More } else { Outcome::Silent };

@@ -90,7 +90,10 @@ impl Connection {
             }
             TunnelState::Leaving | TunnelState::Left => return,
         }
-        t.hurry_ends();
+        // Messages end with a frame, so that what waits is this session's, where there is no other.
+        if self.tunnels.len() == 1 {
+            t.hurry_ends();
+        }
         // The capsule and FIN go before any reset, or a browser does not see code and reason.
         // A mere FIN would mean the same as code 0 (draft §6), but Firefox ESR 153 takes one that follows the response at
         // once for a refusal.

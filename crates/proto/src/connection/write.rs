@@ -119,34 +119,14 @@ impl Sending {
             self.out.extend_from_slice(bytes);
             return self.taken_over(id, t);
         }
-        if end && bytes.is_empty() {
-            return self.write_end(id, t);
-        }
+        // An end alone may have to wait, see [`Transport::send`]; an empty frame takes it along (RFC 9114 §7.2.1), and waits
+        // for room where there is none: an end that went before it could be lost.
+        let bytes = if end && bytes.is_empty() { EMPTY_DATA } else { bytes };
         match t.send(id, bytes, end) {
             Ok(taken) if taken == bytes.len() => self.on_flushed(),
             Ok(taken) => {
                 self.pace.moved |= taken > 0;
                 self.out.extend_from_slice(&bytes[taken..]);
-                match self.arm(id, self.out.len(), t) {
-                    Sent::Blocked => Sent::All,
-                    other => other,
-                }
-            }
-            Err(_) => Sent::Gone,
-        }
-    }
-
-    /// An end alone may have to wait, see [`Transport::send`]; an empty frame takes it along (RFC 9114 §7.2.1) where the
-    /// peer has left room for one.
-    fn write_end(&mut self, id: StreamId, t: &mut impl Transport) -> Sent {
-        let sent = match t.send(id, EMPTY_DATA, true) {
-            Ok(0) => t.send_bytes(id, &mut Bytes::new(), true).map(|_| EMPTY_DATA.len()),
-            sent => sent,
-        };
-        match sent {
-            Ok(taken) if taken == EMPTY_DATA.len() => self.on_flushed(),
-            Ok(taken) => {
-                self.out.extend_from_slice(&EMPTY_DATA[taken..]);
                 match self.arm(id, self.out.len(), t) {
                     Sent::Blocked => Sent::All,
                     other => other,
