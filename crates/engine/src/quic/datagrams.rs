@@ -101,6 +101,11 @@ impl Quic {
         counters.unsent_datagram_frames_dropped += std::mem::take(&mut self.datagrams.unsent_dropped);
     }
 
+    /// Whether the peer takes any.
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        self.inner.dgram_max_writable_len().is_some()
+    }
+
     /// The longest payload of a DATAGRAM frame that fits into a packet; `None`: the peer takes none.
     pub(super) fn longest_datagram(&self) -> Option<usize> {
         let max = self.inner.dgram_max_writable_len()?;
