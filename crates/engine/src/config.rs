@@ -22,8 +22,8 @@ pub struct EngineConfig {
     /// the others it has no effect.
     pub pacing: bool,
     /// Whether to look for the largest packet the path carries, up to [`max_send_payload`](Self::max_send_payload): packets
-    /// of 1200 bytes at first, then what a probe has shown to arrive (RFC 8899). The search begins after 32 packets,
-    /// or where a session opens. On unless set. Without it packets of the
+    /// of 1200 bytes at first, then what a probe has shown to arrive (RFC 8899). The search begins with the first packets
+    /// where datagrams may be sent, else after 32 packets. On unless set. Without it packets of the
     /// largest size are sent from the end of the handshake on, and that should be one that every path carries, as 1350.
     pub path_mtu_discovery: bool,
     /// Largest UDP payload sent, in bytes: 1200 to 16,383, 1472 unless set, which fills an Ethernet frame. To an IPv6

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use lorraine_proto::message::SendFault;
 use lorraine_proto::{
-    BodyRead, Code, Config, Connection, ConnectionFault, Event, RequestError, Sent, StreamId, Transport, hq, raw,
+    BodyRead, Code, Config, Connection, ConnectionFault, Event, RequestError, Sent, StreamId, hq, raw,
 };
 
 use crate::engine::Engine;
@@ -36,7 +36,6 @@ impl Protocol for Http {
             return Self::Nine(hq::Connection::default());
         }
         if start.alpn != b"h3" {
-            quic.expect_datagrams();
             return Self::Raw(raw::Connection::new(start.role, config.limits.clone()));
         }
         let mut connection = Connection::new(start.role, config.clone());

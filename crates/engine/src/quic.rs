@@ -87,7 +87,6 @@ pub struct Quic {
     active: Cell<Option<Option<Pair>>>,
     payload: Payload,
     datagrams: DatagramQueues,
-    expects_datagrams: bool,
     ends: Ends,
     /// Bytes that streams have taken.
     taken: u64,
@@ -125,7 +124,6 @@ impl Quic {
             probe: None,
             uni_stops: 0,
             datagrams: DatagramQueues::new(limits),
-            expects_datagrams: false,
             ends: Ends::default(),
             taken: 0,
             held: Gauge::default(),

@@ -106,7 +106,7 @@ impl<P: Protocol> Engine<P> {
         }
         let (full, most) = connection.quic.packet_sizes();
         // Without room for a probe quiche sends none.
-        let may_search = connection.packets_sent >= SEARCH_AFTER || connection.quic.expects_datagrams();
+        let may_search = connection.packets_sent >= SEARCH_AFTER || connection.quic.takes_datagrams();
         let most = if may_search { most } else { full };
         let paced = self.config.is_paced().then_some(now + PACING_SLACK);
         connection.held_until = None;
@@ -215,7 +215,7 @@ impl Assembly {
 }
 
 /// Packets after which a connection begins to search for larger ones: a probe costs more than a packet, and most connections
-/// of a few requests would never earn it back. Where datagrams are expected it begins at once: they cannot be cut to fit.
+/// of a few requests would never earn it back. Where datagrams may be sent it begins at once: they cannot be cut to fit.
 const SEARCH_AFTER: u64 = 32;
 /// Packets due within this time go at once: finer than the timers of the event loops, pacing would only cost.
 const PACING_SLACK: Duration = Duration::from_millis(1);

@@ -66,9 +66,6 @@ pub trait Transport {
     /// Opens a stream both sides send on; `None` while the peer's stream limit allows no more.
     fn open_bidi(&mut self) -> Option<StreamId>;
 
-    /// Datagrams are about to pass: a transport that may find room for longer ones looks for it now.
-    fn expect_datagrams(&mut self) {}
-
     /// Queues a DATAGRAM frame of `prefix` and `payload` (RFC 9221). It may be lost on the way, and drops the oldest one
     /// that waits where too many wait.
     ///

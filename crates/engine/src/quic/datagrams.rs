@@ -101,9 +101,9 @@ impl Quic {
         counters.unsent_datagram_frames_dropped += std::mem::take(&mut self.datagrams.unsent_dropped);
     }
 
-    /// Whether the protocol has said that datagrams are about to pass.
-    pub(crate) const fn expects_datagrams(&self) -> bool {
-        self.expects_datagrams
+    /// Whether the peer takes any.
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        self.inner.dgram_max_writable_len().is_some()
     }
 
     /// The longest payload of a DATAGRAM frame that fits into a packet; `None`: the peer takes none.

@@ -153,10 +153,6 @@ impl Transport for Quic {
         self.open(0)
     }
 
-    fn expect_datagrams(&mut self) {
-        self.expects_datagrams = true;
-    }
-
     fn send_datagram(&mut self, prefix: &[u8], payload: &[u8]) -> Result<(), DatagramError> {
         let len = prefix.len() + payload.len();
         let max = self.max_datagram_len().ok_or(DatagramError::Unsupported)?;

@@ -43,7 +43,6 @@ impl Connection {
         let is_session = stream.tunnel == Some(TunnelKind::Session);
         let sent = self.respond(session, parts, &mut Bytes::new(), false, t)?;
         if sent != Sent::Gone {
-            t.expect_datagrams();
             let tunnel = Tunnel::new(TunnelState::Open, is_session, self.session_flow(is_session));
             self.tunnels.insert(session, tunnel);
             self.admit_early(session, t);
@@ -64,7 +63,6 @@ impl Connection {
         let protocol = parts.extensions.get::<Protocol>().ok_or(RequestError::Invalid(SendFault::NoTunnel))?;
         let is_session = protocol.is_webtransport();
         let (id, _) = self.request(parts, &mut Bytes::new(), false, t)?;
-        t.expect_datagrams();
         let tunnel = Tunnel::new(TunnelState::Awaiting, is_session, self.session_flow(is_session));
         self.tunnels.insert(id, tunnel);
         Ok(id)
