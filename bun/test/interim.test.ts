@@ -1,20 +1,9 @@
 /** Interim responses (1xx): what of them arrives, and what is said of those that cannot be sent. */
-import { afterAll, expect, test } from "bun:test";
-import { ConnectionGoneError, type H3Request, serve } from "lorraine";
-import { get, h3, talk, testWithClient, until } from "./tools";
+import { expect, test } from "bun:test";
+import { ConnectionGoneError, type H3Request } from "lorraine";
+import { answering, get, h3, talk, testWithClient, until } from "./tools";
 
-type Ask = (request: H3Request) => Response | string | Promise<Response | string>;
-/** What the next request is answered with. */
-let answer: Ask = () => "none";
-/** What is made of the next request for a session. */
-let upgrade: (request: H3Request) => unknown = () => undefined;
-const server = serve({
-  port: 0,
-  hostname: "127.0.0.1",
-  webtransport: { upgrade: request => void upgrade(request) },
-  fetch: request => answer(request),
-});
-afterAll(() => server.stop(true));
+const { server, asked } = answering();
 
 /** What a call threw. */
 function thrown(call: () => unknown): Error {
@@ -36,7 +25,7 @@ async function heads(...args: string[]): Promise<string[][]> {
 const LINK = "</style.css>; rel=preload; as=style";
 
 testWithClient("early hints arrive before the answer, in their order", async () => {
-  answer = async request => {
+  asked.answer = async request => {
     request.inform(102);
     request.inform(103, { link: LINK });
     await Bun.sleep(0);
@@ -52,14 +41,14 @@ testWithClient("early hints arrive before the answer, in their order", async () 
 });
 
 testWithClient("they go before an answer of the same turn, and of requests with a body too", async () => {
-  answer = request => {
+  asked.answer = request => {
     request.inform(103, new Headers({ link: LINK }));
     return "hinted";
   };
   const both = [["HTTP/3 103", `link: ${LINK}`], ["HTTP/3 200"]];
   expect(await heads()).toEqual(both);
   expect(await heads("-d", "a body that nobody reads")).toEqual(both);
-  answer = async request => {
+  asked.answer = async request => {
     const text = await request.text();
     request.inform(103, { link: LINK });
     return text;
@@ -68,7 +57,7 @@ testWithClient("they go before an answer of the same turn, and of requests with 
 });
 
 test("a client that knows nothing of them gets the answer", async () => {
-  answer = request => {
+  asked.answer = request => {
     request.inform(103, { link: LINK });
     return "hinted";
   };
@@ -78,7 +67,7 @@ test("a client that knows nothing of them gets the answer", async () => {
 
 test("what is none is told, and the answer goes out all the same", async () => {
   const errors: Error[] = [];
-  answer = request => {
+  asked.answer = request => {
     for (const status of [99, 101, 200, 404, 103.5, NaN, -1]) errors.push(thrown(() => request.inform(status)));
     errors.push(thrown(() => request.inform(103, { "content-length": "5" })));
     return "answered";
@@ -93,14 +82,14 @@ test("what is none is told, and the answer goes out all the same", async () => {
 
 test("after the answer it is too late", async () => {
   let request: H3Request;
-  answer = asked => {
+  asked.answer = asked => {
     request = asked;
     return "early";
   };
   await (await h3(server.url)).text();
   expect(() => request.inform(103, { link: LINK })).toThrow("the request was answered");
   const go = Promise.withResolvers<void>();
-  answer = asked => {
+  asked.answer = asked => {
     request = asked;
     return new Response((async function* () {
       yield "begun";
@@ -115,7 +104,7 @@ test("after the answer it is too late", async () => {
 
 test("nobody is there for it when the client is gone", async () => {
   const begun = Promise.withResolvers<H3Request>();
-  answer = request => {
+  asked.answer = request => {
     begun.resolve(request);
     return new Promise<Response>(() => {});
   };
@@ -130,7 +119,7 @@ test("nobody is there for it when the client is gone", async () => {
 
 testWithClient("requests for sessions have none", async () => {
   const said = Promise.withResolvers<string>();
-  upgrade = request => said.resolve(thrown(() => request.inform(103)).message);
+  asked.upgrade = request => said.resolve(thrown(() => request.inform(103)).message);
   await talk(server.url, []);
   expect(await said.promise).toBe("lorraine: a request for a session has no interim responses");
 });

@@ -1,20 +1,10 @@
 /** `server.timeout`: what becomes of requests that stand still, and of those that do not. */
-import { afterAll, afterEach, describe, expect, jest, test } from "bun:test";
-import { type H3Request, serve, TimeoutError } from "lorraine";
+import { afterEach, describe, expect, jest, test } from "bun:test";
+import { type H3Request, TimeoutError } from "lorraine";
 import { Patience } from "../src/patience";
-import { client, errorsTold, get, h3, pattern, talk, testWithClient, until, within } from "./tools";
+import { answering, client, errorsTold, get, h3, pattern, talk, testWithClient, until, within } from "./tools";
 
-type Ask = (request: H3Request) => Response | string | Promise<Response | string>;
-/** What the next request is answered with. */
-let answer: Ask = () => "none";
-let upgrade: (request: H3Request) => unknown = () => undefined;
-const server = serve({
-  port: 0,
-  hostname: "127.0.0.1",
-  webtransport: { upgrade: request => void upgrade(request) },
-  fetch: request => answer(request),
-});
-afterAll(() => server.stop(true));
+const { server, asked } = answering();
 afterEach(() => until(() => server.pendingRequests === 0, "end of every request"));
 
 const SHORT = 0.05;
@@ -29,7 +19,7 @@ describe("a request that stands still", () => {
     using errors = errorsTold();
     const heard = Promise.withResolvers<unknown>();
     let late: H3Request;
-    answer = async request => {
+    asked.answer = async request => {
       late = request;
       server.timeout(request, SHORT);
       heard.resolve(await aborted(request.signal));
@@ -52,7 +42,7 @@ describe("a request that stands still", () => {
       pull: never,
       cancel: reason => { cancelled = reason; },
     }))]) {
-      answer = async request => {
+      asked.answer = async request => {
         server.timeout(request, SHORT);
         await aborted(request.signal);
         return late;
@@ -64,7 +54,7 @@ describe("a request that stands still", () => {
 
   test("for want of its body gets 408, and what reads that fails", async () => {
     const failed = Promise.withResolvers<unknown>();
-    answer = request => {
+    asked.answer = request => {
       server.timeout(request, SHORT);
       const text = request.text();
       failed.resolve(failure(text));
@@ -85,7 +75,7 @@ describe("a request that stands still", () => {
   testWithClient("in the middle of its answer is reset, and the source of that is cancelled", async () => {
     using errors = errorsTold();
     const cancelled = Promise.withResolvers<unknown>();
-    answer = request => {
+    asked.answer = request => {
       server.timeout(request, SHORT);
       let pieces = 0;
       return new Response(new ReadableStream({
@@ -101,7 +91,7 @@ describe("a request that stands still", () => {
 
   testWithClient("since its client takes no more is reset too", async () => {
     const cancelled = Promise.withResolvers<unknown>();
-    answer = request => {
+    asked.answer = request => {
       server.timeout(request, SHORT);
       return new Response(new ReadableStream({
         pull: controller => controller.enqueue(pattern(65_536)),
@@ -120,7 +110,7 @@ describe("a request that stands still", () => {
 
   test("is left alone with 0, and with a new time begins anew", async () => {
     const go = Promise.withResolvers<void>();
-    answer = async request => {
+    asked.answer = async request => {
       server.timeout(request, SHORT);
       server.timeout(request, 0);
       await go.promise;
@@ -128,7 +118,7 @@ describe("a request that stands still", () => {
     };
     const patient = h3(server.url);
     await until(() => server.pendingRequests === 1, "first request");
-    answer = request => {
+    asked.answer = request => {
       server.timeout(request, 1_000);
       server.timeout(request, 2 * SHORT);
       return never();
@@ -141,7 +131,7 @@ describe("a request that stands still", () => {
 
 test("an answer in time is sent as ever, also at once", async () => {
   for (const own of [() => "x", async () => new Response("x"), () => new Response((async function* () { yield "x"; })() as never)]) {
-    answer = request => {
+    asked.answer = request => {
       server.timeout(request, 1_000);
       return own();
     };
@@ -158,7 +148,7 @@ testWithClient("an upload whose pieces come is no matter for it", async () => {
     own.call(this);
   };
   try {
-    answer = async request => {
+    asked.answer = async request => {
       server.timeout(request, 1_000);
       await request.text();
       // The end of a body is a step as well.
@@ -208,7 +198,7 @@ describe("patience", () => {
 describe("mistakes", () => {
   test("times that are none are told", async () => {
     let told: unknown[] = [];
-    answer = request => {
+    asked.answer = request => {
       told = [-1, NaN, Infinity, 2_147_484].map(seconds => {
         try {
           server.timeout(request, seconds);
@@ -225,7 +215,7 @@ describe("mistakes", () => {
 
   test("nothing happens to requests that are through, and to those of no connection", async () => {
     let request: H3Request;
-    answer = asked => (request = asked).method;
+    asked.answer = asked => (request = asked).method;
     expect(await (await h3(server.url)).text()).toBe("GET");
     server.timeout(request!, SHORT);
     server.timeout(new Request("https://localhost/"), SHORT);
@@ -234,7 +224,7 @@ describe("mistakes", () => {
 
   testWithClient("requests for sessions have none", async () => {
     const said = Promise.withResolvers<unknown>();
-    upgrade = async request => said.resolve(await failure((async () => server.timeout(request, 1))()));
+    asked.upgrade = async request => said.resolve(await failure((async () => server.timeout(request, 1))()));
     await talk(server.url, []);
     expect(String(await said.promise)).toContain("a request for a session has no timeout");
   });

@@ -1,7 +1,8 @@
 /** What the tests share: clients, waits with a deadline, bytes with a known hash. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "bun:test";
+import { afterAll, test } from "bun:test";
+import { type H3Request, serve } from "lorraine";
 
 export const ROOT = join(import.meta.dir, "../..");
 /** The long forms of the tests are wanted. */
@@ -157,4 +158,24 @@ export function visit(url: URL | string, ...args: string[]) {
       return child.exited;
     },
   };
+}
+
+/** What a server of {@link answering} does next. */
+interface Asked {
+  answer: (request: H3Request) => Response | string | Promise<Response | string>;
+  upgrade: (request: H3Request) => unknown;
+}
+
+/** A server, until the end of the file, that answers each request as the test says just then. */
+export function answering(options: { maxRequestBodySize?: number } = {}) {
+  const asked: Asked = { answer: () => "none", upgrade: () => undefined };
+  const server = serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    webtransport: { upgrade: request => void asked.upgrade(request) },
+    fetch: request => asked.answer(request),
+    ...options,
+  });
+  afterAll(() => server.stop(true));
+  return { server, asked };
 }

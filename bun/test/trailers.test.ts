@@ -1,20 +1,9 @@
 /** Trailers of requests: when they are known, and what is said where they do not come. */
-import { afterAll, expect, test } from "bun:test";
-import { BodyTooLargeError, ConnectionGoneError, type H3Request, serve, StreamResetError } from "lorraine";
-import { get, h3, MIB, pattern, talk, testWithClient, until, within } from "./tools";
+import { expect, test } from "bun:test";
+import { BodyTooLargeError, ConnectionGoneError, type H3Request, StreamResetError } from "lorraine";
+import { answering, get, h3, MIB, pattern, talk, testWithClient, until, within } from "./tools";
 
-type Ask = (request: H3Request) => Response | string | Promise<Response | string>;
-/** What the next request is answered with. */
-let answer: Ask = () => "none";
-let upgrade: (request: H3Request) => unknown = () => undefined;
-const server = serve({
-  port: 0,
-  hostname: "127.0.0.1",
-  maxRequestBodySize: 4 * MIB,
-  webtransport: { upgrade: request => void upgrade(request) },
-  fetch: request => answer(request),
-});
-afterAll(() => server.stop(true));
+const { server, asked } = answering({ maxRequestBodySize: 4 * MIB });
 
 const pairs = (trailers: Headers | null): string[][] | null => (trailers === null ? null : [...trailers]);
 const failure = (promise: Promise<unknown>) => promise.then(() => "it came", error => error);
@@ -22,7 +11,7 @@ const failure = (promise: Promise<unknown>) => promise.then(() => "it came", err
 /** What the handler found, asked with a body and these trailers. */
 async function ask<T>(find: (request: H3Request) => Promise<T>, body: string, ...trailers: string[]): Promise<T> {
   const found = Promise.withResolvers<T>();
-  answer = async request => {
+  asked.answer = async request => {
     await find(request).then(found.resolve, found.reject);
     return "answered";
   };
@@ -84,17 +73,17 @@ testWithClient("may be long", async () => {
 });
 
 test("are null where there are none, and at once without a body", async () => {
-  answer = async request => {
+  asked.answer = async request => {
     await request.text();
     return Response.json(pairs(await request.trailers));
   };
   expect(await (await h3(server.url, { method: "POST", body: "x" })).json()).toBe(null);
-  answer = async request => Response.json(pairs(await request.trailers));
+  asked.answer = async request => Response.json(pairs(await request.trailers));
   expect(await (await h3(server.url)).json()).toBe(null);
 });
 
 testWithClient("are there for an answer that is sent while the body comes", async () => {
-  answer = request => new Response((async function* () {
+  asked.answer = request => new Response((async function* () {
     for await (const piece of request.body!) yield piece;
     yield `;${JSON.stringify(pairs(await request.trailers))}`;
   })() as never);
@@ -106,7 +95,7 @@ test("are refused when the client resets its request, read or not", async () => 
   for (const reads of [true, false]) {
     const failed = Promise.withResolvers<unknown>();
     const begun = Promise.withResolvers<void>();
-    answer = async request => {
+    asked.answer = async request => {
       const trailers = failure(request.trailers);
       const reader = request.body!.getReader();
       await reader.read();
@@ -135,7 +124,7 @@ test("are refused when the client resets its request, read or not", async () => 
 
 test("are refused with an answer before the end of the body, and nobody need hear of it", async () => {
   const refused = Promise.withResolvers<unknown>();
-  answer = request => {
+  asked.answer = request => {
     void request.trailers;
     refused.resolve(failure(request.trailers));
     return "answered";
@@ -143,7 +132,7 @@ test("are refused with an answer before the end of the body, and nobody need hea
   expect(await (await h3(server.url, { method: "POST", body: "x" })).text()).toBe("answered");
   expect(await refused.promise).toBeInstanceOf(ConnectionGoneError);
   let request: H3Request;
-  answer = async asked => {
+  asked.answer = async asked => {
     request = asked;
     return asked.text();
   };
@@ -154,7 +143,7 @@ test("are refused with an answer before the end of the body, and nobody need hea
 test("are refused with a body that is too long, whether asked for before or after that", async () => {
   for (const asks of ["before", "after"]) {
     const refused = Promise.withResolvers<unknown>();
-    answer = async request => {
+    asked.answer = async request => {
       if (asks === "before") refused.resolve(failure(request.trailers));
       return request.text().catch(error => {
         refused.resolve(failure(request.trailers));
@@ -169,7 +158,7 @@ test("are refused with a body that is too long, whether asked for before or afte
 
 testWithClient("requests for sessions have none", async () => {
   const found = Promise.withResolvers<Headers | null>();
-  upgrade = request => found.resolve(request.trailers);
+  asked.upgrade = request => found.resolve(request.trailers);
   await talk(server.url, []);
   expect(await found.promise).toBe(null);
 });

@@ -20,6 +20,11 @@ fn sent_stream() -> (Pair, ConnectionKey, ConnectionKey, StreamId) {
     (pair, client, server, id)
 }
 
+/// The stream's end, written by itself.
+fn end_alone(engine: &mut Engine<Echo>, key: ConnectionKey, id: StreamId) {
+    engine.with(key, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+}
+
 fn has_ended(pair: &Pair, client: ConnectionKey, id: StreamId) -> bool {
     pair.client_events.contains(&(client, Event::Protocol(format!("end {id}"))))
 }
@@ -31,7 +36,7 @@ fn end_alone_arrives_though_all_before_it_is_acknowledged_first() {
     deliver(&mut pair.client, data);
     let acknowledgement = pair.client_says();
     // As where the congestion window is full: the end cannot leave before the acknowledgement comes.
-    pair.server.with(server, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    end_alone(&mut pair.server, server, id);
     deliver(&mut pair.server, acknowledgement);
     pair.settle();
     assert_eq!(pair.response(client, id), b"all of it");
@@ -43,7 +48,7 @@ fn end_alone_arrives_though_it_is_lost_once() {
     let (mut pair, client, server, id) = sent_stream();
     let data = pair.server_says();
     deliver(&mut pair.client, data);
-    pair.server.with(server, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    end_alone(&mut pair.server, server, id);
     drop(pair.server_says());
     let acknowledgement = pair.client_says();
     deliver(&mut pair.server, acknowledgement);
@@ -67,9 +72,9 @@ fn end_alone_arrives_though_the_other_sides_end_is_read_first() {
     pair.server.with(server, |_, quic| quic.send_bytes(id, bytes, false)).unwrap().unwrap();
     let data = pair.server_says();
     deliver(&mut pair.client, data);
-    pair.server.with(server, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    end_alone(&mut pair.server, server, id);
     // The acknowledgement and the client's own end come together.
-    pair.client.with(client, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    end_alone(&mut pair.client, client, id);
     let both = pair.client_says();
     deliver(&mut pair.server, both);
     pair.settle();
@@ -79,7 +84,7 @@ fn end_alone_arrives_though_the_other_sides_end_is_read_first() {
 #[test]
 fn end_alone_waits_for_no_acknowledgement_while_bytes_before_it_have_not_left() {
     let (mut pair, client, server, id) = sent_stream();
-    pair.server.with(server, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    end_alone(&mut pair.server, server, id);
     let data = pair.server_says();
     deliver(&mut pair.client, data);
     pair.client_says();
@@ -91,7 +96,7 @@ fn end_alone_waits_for_no_acknowledgement_while_bytes_before_it_have_not_left() 
 fn stream_whose_end_waits_may_be_reset() {
     let (mut pair, client, server, id) = sent_stream();
     let data = pair.server_says();
-    pair.server.with(server, |_, quic| quic.send(id, b"", true)).unwrap().unwrap();
+    end_alone(&mut pair.server, server, id);
     pair.server.with(server, |_, quic| quic.reset(id, Code::new(7))).unwrap();
     deliver(&mut pair.client, data);
     pair.settle();

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body;
 use lorraine::client::{Connection, Connector, Interim, ResponseBody};
 use lorraine::{Client, Trust};
+pub(crate) use lorraine_testkit::pause;
 use tempfile::TempDir;
 
 /// The longest any one test may take on one event loop, on a machine that is busy with other things.
@@ -184,17 +185,6 @@ impl Drop for Demo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Waits without keeping the client's thread.
-pub(crate) async fn pause(time: Duration) {
-    let (done, wait) = tokio::sync::oneshot::channel();
-    thread::spawn(move || {
-        thread::sleep(time);
-        // Whoever waited may have gone.
-        let _ = done.send(());
-    });
-    wait.await.unwrap();
 }
 
 pub(crate) fn signal(child: &Child, name: &str) {

@@ -15,6 +15,7 @@ use lorraine_ffi::abi::events::{LORRAINE_EVENT_STOPPED, LorraineEvent, lorraine_
 use lorraine_ffi::abi::options::LorraineOptions;
 use lorraine_ffi::abi::server::{lorraine_free, lorraine_port, lorraine_start, lorraine_stop, lorraine_wait};
 use lorraine_testkit::Certificate;
+pub(crate) use lorraine_testkit::pause;
 
 use crate::calls::{self, Event};
 
@@ -313,15 +314,4 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
         assert!(since.elapsed() < Duration::from_secs(40), "{what} does not come");
         pause(Duration::from_millis(5)).await;
     }
-}
-
-/// Waits without keeping the client's thread.
-pub(crate) async fn pause(time: Duration) {
-    let (done, wait) = tokio::sync::oneshot::channel();
-    thread::spawn(move || {
-        thread::sleep(time);
-        // Whoever waited may have gone.
-        let _ = done.send(());
-    });
-    wait.await.unwrap();
 }

@@ -341,3 +341,20 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("of an unknown kind")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Body;
+    use crate::router::RouterService;
+
+    fn size_of_future<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn future_of_a_request_is_small() {
+        // More than this, and every request moves it, and glibc takes its slow way to allocate it.
+        assert!(size_of_future(serve::<RouterService, Body>) <= 1024);
+    }
+}

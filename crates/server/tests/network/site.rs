@@ -23,6 +23,7 @@ use lorraine::{
     Trust, WorkerReport,
 };
 use lorraine_testkit::Certificate;
+pub(crate) use lorraine_testkit::pause;
 use tower_service::Service;
 
 /// The longest any one test may take on one event loop, on a machine that is busy with other things.
@@ -222,17 +223,6 @@ impl Alive {
             thread::sleep(Duration::from_millis(2));
         }
     }
-}
-
-/// Waits without keeping the client's thread.
-pub(crate) async fn pause(time: Duration) {
-    let (done, wait) = tokio::sync::oneshot::channel();
-    thread::spawn(move || {
-        thread::sleep(time);
-        // Whoever waited may have gone.
-        let _ = done.send(());
-    });
-    wait.await.unwrap();
 }
 
 /// Waits until something is so that another thread brings about.
