@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { ConnectionGoneError, type H3Request } from "lorraine";
 import { answering, get, h3, talk, testWithClient, until } from "./tools";
 
-const { server, asked } = answering();
+const { server, next } = answering();
 
 /** What a call threw. */
 function thrown(call: () => unknown): Error {
@@ -25,7 +25,7 @@ async function heads(...args: string[]): Promise<string[][]> {
 const LINK = "</style.css>; rel=preload; as=style";
 
 testWithClient("early hints arrive before the answer, in their order", async () => {
-  asked.answer = async request => {
+  next.answer = async request => {
     request.inform(102);
     request.inform(103, { link: LINK });
     await Bun.sleep(0);
@@ -41,14 +41,14 @@ testWithClient("early hints arrive before the answer, in their order", async () 
 });
 
 testWithClient("they go before an answer of the same turn, and of requests with a body too", async () => {
-  asked.answer = request => {
+  next.answer = request => {
     request.inform(103, new Headers({ link: LINK }));
     return "hinted";
   };
   const both = [["HTTP/3 103", `link: ${LINK}`], ["HTTP/3 200"]];
   expect(await heads()).toEqual(both);
   expect(await heads("-d", "a body that nobody reads")).toEqual(both);
-  asked.answer = async request => {
+  next.answer = async request => {
     const text = await request.text();
     request.inform(103, { link: LINK });
     return text;
@@ -57,7 +57,7 @@ testWithClient("they go before an answer of the same turn, and of requests with 
 });
 
 test("a client that knows nothing of them gets the answer", async () => {
-  asked.answer = request => {
+  next.answer = request => {
     request.inform(103, { link: LINK });
     return "hinted";
   };
@@ -67,7 +67,7 @@ test("a client that knows nothing of them gets the answer", async () => {
 
 test("what is none is told, and the answer goes out all the same", async () => {
   const errors: Error[] = [];
-  asked.answer = request => {
+  next.answer = request => {
     for (const status of [99, 101, 200, 404, 103.5, NaN, -1]) errors.push(thrown(() => request.inform(status)));
     errors.push(thrown(() => request.inform(103, { "content-length": "5" })));
     return "answered";
@@ -82,14 +82,14 @@ test("what is none is told, and the answer goes out all the same", async () => {
 
 test("after the answer it is too late", async () => {
   let request: H3Request;
-  asked.answer = asked => {
+  next.answer = asked => {
     request = asked;
     return "early";
   };
   await (await h3(server.url)).text();
   expect(() => request.inform(103, { link: LINK })).toThrow("the request was answered");
   const go = Promise.withResolvers<void>();
-  asked.answer = asked => {
+  next.answer = asked => {
     request = asked;
     return new Response((async function* () {
       yield "begun";
@@ -104,7 +104,7 @@ test("after the answer it is too late", async () => {
 
 test("nobody is there for it when the client is gone", async () => {
   const begun = Promise.withResolvers<H3Request>();
-  asked.answer = request => {
+  next.answer = request => {
     begun.resolve(request);
     return new Promise<Response>(() => {});
   };
@@ -119,7 +119,7 @@ test("nobody is there for it when the client is gone", async () => {
 
 testWithClient("requests for sessions have none", async () => {
   const said = Promise.withResolvers<string>();
-  asked.upgrade = request => said.resolve(thrown(() => request.inform(103)).message);
+  next.upgrade = request => said.resolve(thrown(() => request.inform(103)).message);
   await talk(server.url, []);
   expect(await said.promise).toBe("lorraine: a request for a session has no interim responses");
 });

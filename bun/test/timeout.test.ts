@@ -4,7 +4,7 @@ import { type H3Request, TimeoutError } from "lorraine";
 import { Patience } from "../src/patience";
 import { answering, client, errorsTold, get, h3, pattern, talk, testWithClient, until, within } from "./tools";
 
-const { server, asked } = answering();
+const { server, next } = answering();
 afterEach(() => until(() => server.pendingRequests === 0, "end of every request"));
 
 const SHORT = 0.05;
@@ -19,7 +19,7 @@ describe("a request that stands still", () => {
     using errors = errorsTold();
     const heard = Promise.withResolvers<unknown>();
     let late: H3Request;
-    asked.answer = async request => {
+    next.answer = async request => {
       late = request;
       server.timeout(request, SHORT);
       heard.resolve(await aborted(request.signal));
@@ -42,7 +42,7 @@ describe("a request that stands still", () => {
       pull: never,
       cancel: reason => { cancelled = reason; },
     }))]) {
-      asked.answer = async request => {
+      next.answer = async request => {
         server.timeout(request, SHORT);
         await aborted(request.signal);
         return late;
@@ -54,7 +54,7 @@ describe("a request that stands still", () => {
 
   test("for want of its body gets 408, and what reads that fails", async () => {
     const failed = Promise.withResolvers<unknown>();
-    asked.answer = request => {
+    next.answer = request => {
       server.timeout(request, SHORT);
       const text = request.text();
       failed.resolve(failure(text));
@@ -75,7 +75,7 @@ describe("a request that stands still", () => {
   testWithClient("in the middle of its answer is reset, and the source of that is cancelled", async () => {
     using errors = errorsTold();
     const cancelled = Promise.withResolvers<unknown>();
-    asked.answer = request => {
+    next.answer = request => {
       server.timeout(request, SHORT);
       let pieces = 0;
       return new Response(new ReadableStream({
@@ -91,7 +91,7 @@ describe("a request that stands still", () => {
 
   testWithClient("since its client takes no more is reset too", async () => {
     const cancelled = Promise.withResolvers<unknown>();
-    asked.answer = request => {
+    next.answer = request => {
       server.timeout(request, SHORT);
       return new Response(new ReadableStream({
         pull: controller => controller.enqueue(pattern(65_536)),
@@ -110,7 +110,7 @@ describe("a request that stands still", () => {
 
   test("is left alone with 0, and with a new time begins anew", async () => {
     const go = Promise.withResolvers<void>();
-    asked.answer = async request => {
+    next.answer = async request => {
       server.timeout(request, SHORT);
       server.timeout(request, 0);
       await go.promise;
@@ -118,7 +118,7 @@ describe("a request that stands still", () => {
     };
     const patient = h3(server.url);
     await until(() => server.pendingRequests === 1, "first request");
-    asked.answer = request => {
+    next.answer = request => {
       server.timeout(request, 1_000);
       server.timeout(request, 2 * SHORT);
       return never();
@@ -131,7 +131,7 @@ describe("a request that stands still", () => {
 
 test("an answer in time is sent as ever, also at once", async () => {
   for (const own of [() => "x", async () => new Response("x"), () => new Response((async function* () { yield "x"; })() as never)]) {
-    asked.answer = request => {
+    next.answer = request => {
       server.timeout(request, 1_000);
       return own();
     };
@@ -148,7 +148,7 @@ testWithClient("an upload whose pieces come is no matter for it", async () => {
     own.call(this);
   };
   try {
-    asked.answer = async request => {
+    next.answer = async request => {
       server.timeout(request, 1_000);
       await request.text();
       // The end of a body is a step as well.
@@ -198,7 +198,7 @@ describe("patience", () => {
 describe("mistakes", () => {
   test("times that are none are told", async () => {
     let told: unknown[] = [];
-    asked.answer = request => {
+    next.answer = request => {
       told = [-1, NaN, Infinity, 2_147_484].map(seconds => {
         try {
           server.timeout(request, seconds);
@@ -215,7 +215,7 @@ describe("mistakes", () => {
 
   test("nothing happens to requests that are through, and to those of no connection", async () => {
     let request: H3Request;
-    asked.answer = asked => (request = asked).method;
+    next.answer = asked => (request = asked).method;
     expect(await (await h3(server.url)).text()).toBe("GET");
     server.timeout(request!, SHORT);
     server.timeout(new Request("https://localhost/"), SHORT);
@@ -224,7 +224,7 @@ describe("mistakes", () => {
 
   testWithClient("requests for sessions have none", async () => {
     const said = Promise.withResolvers<unknown>();
-    asked.upgrade = async request => said.resolve(await failure((async () => server.timeout(request, 1))()));
+    next.upgrade = async request => said.resolve(await failure((async () => server.timeout(request, 1))()));
     await talk(server.url, []);
     expect(String(await said.promise)).toContain("a request for a session has no timeout");
   });

@@ -161,21 +161,21 @@ export function visit(url: URL | string, ...args: string[]) {
 }
 
 /** What a server of {@link answering} does next. */
-interface Asked {
+interface Next {
   answer: (request: H3Request) => Response | string | Promise<Response | string>;
   upgrade: (request: H3Request) => unknown;
 }
 
 /** A server, until the end of the file, that answers each request as the test says just then. */
 export function answering(options: { maxRequestBodySize?: number } = {}) {
-  const asked: Asked = { answer: () => "none", upgrade: () => undefined };
+  const next: Next = { answer: () => "none", upgrade: () => undefined };
   const server = serve({
     port: 0,
     hostname: "127.0.0.1",
-    webtransport: { upgrade: request => void asked.upgrade(request) },
-    fetch: request => asked.answer(request),
+    webtransport: { upgrade: request => void next.upgrade(request) },
+    fetch: request => next.answer(request),
     ...options,
   });
   afterAll(() => server.stop(true));
-  return { server, asked };
+  return { server, next };
 }

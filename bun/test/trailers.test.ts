@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { BodyTooLargeError, ConnectionGoneError, type H3Request, StreamResetError } from "lorraine";
 import { answering, get, h3, MIB, pattern, talk, testWithClient, until, within } from "./tools";
 
-const { server, asked } = answering({ maxRequestBodySize: 4 * MIB });
+const { server, next } = answering({ maxRequestBodySize: 4 * MIB });
 
 const pairs = (trailers: Headers | null): string[][] | null => (trailers === null ? null : [...trailers]);
 const failure = (promise: Promise<unknown>) => promise.then(() => "it came", error => error);
@@ -11,7 +11,7 @@ const failure = (promise: Promise<unknown>) => promise.then(() => "it came", err
 /** What the handler found, asked with a body and these trailers. */
 async function ask<T>(find: (request: H3Request) => Promise<T>, body: string, ...trailers: string[]): Promise<T> {
   const found = Promise.withResolvers<T>();
-  asked.answer = async request => {
+  next.answer = async request => {
     await find(request).then(found.resolve, found.reject);
     return "answered";
   };
@@ -73,17 +73,17 @@ testWithClient("may be long", async () => {
 });
 
 test("are null where there are none, and at once without a body", async () => {
-  asked.answer = async request => {
+  next.answer = async request => {
     await request.text();
     return Response.json(pairs(await request.trailers));
   };
   expect(await (await h3(server.url, { method: "POST", body: "x" })).json()).toBe(null);
-  asked.answer = async request => Response.json(pairs(await request.trailers));
+  next.answer = async request => Response.json(pairs(await request.trailers));
   expect(await (await h3(server.url)).json()).toBe(null);
 });
 
 testWithClient("are there for an answer that is sent while the body comes", async () => {
-  asked.answer = request => new Response((async function* () {
+  next.answer = request => new Response((async function* () {
     for await (const piece of request.body!) yield piece;
     yield `;${JSON.stringify(pairs(await request.trailers))}`;
   })() as never);
@@ -95,7 +95,7 @@ test("are refused when the client resets its request, read or not", async () => 
   for (const reads of [true, false]) {
     const failed = Promise.withResolvers<unknown>();
     const begun = Promise.withResolvers<void>();
-    asked.answer = async request => {
+    next.answer = async request => {
       const trailers = failure(request.trailers);
       const reader = request.body!.getReader();
       await reader.read();
@@ -124,7 +124,7 @@ test("are refused when the client resets its request, read or not", async () => 
 
 test("are refused with an answer before the end of the body, and nobody need hear of it", async () => {
   const refused = Promise.withResolvers<unknown>();
-  asked.answer = request => {
+  next.answer = request => {
     void request.trailers;
     refused.resolve(failure(request.trailers));
     return "answered";
@@ -132,7 +132,7 @@ test("are refused with an answer before the end of the body, and nobody need hea
   expect(await (await h3(server.url, { method: "POST", body: "x" })).text()).toBe("answered");
   expect(await refused.promise).toBeInstanceOf(ConnectionGoneError);
   let request: H3Request;
-  asked.answer = async asked => {
+  next.answer = async asked => {
     request = asked;
     return asked.text();
   };
@@ -143,7 +143,7 @@ test("are refused with an answer before the end of the body, and nobody need hea
 test("are refused with a body that is too long, whether asked for before or after that", async () => {
   for (const asks of ["before", "after"]) {
     const refused = Promise.withResolvers<unknown>();
-    asked.answer = async request => {
+    next.answer = async request => {
       if (asks === "before") refused.resolve(failure(request.trailers));
       return request.text().catch(error => {
         refused.resolve(failure(request.trailers));
@@ -158,7 +158,7 @@ test("are refused with a body that is too long, whether asked for before or afte
 
 testWithClient("requests for sessions have none", async () => {
   const found = Promise.withResolvers<Headers | null>();
-  asked.upgrade = request => found.resolve(request.trailers);
+  next.upgrade = request => found.resolve(request.trailers);
   await talk(server.url, []);
   expect(await found.promise).toBe(null);
 });
