@@ -34,13 +34,35 @@ pub(crate) enum Chunk {
     Shared(Bytes, Option<Rc<Hold>>),
 }
 
-/// The bytes that quiche keeps of a connection's bodies.
+/// The bytes that quiche keeps of a connection's bodies, and of all connections' together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gauge(Rc<Cell<usize>>);
+pub(crate) struct Gauge {
+    own: Rc<Cell<usize>>,
+    all: Rc<Cell<usize>>,
+}
 
 impl Gauge {
+    /// One for another connection of the same worker.
+    pub(crate) fn another(&self) -> Self {
+        Self { own: Rc::default(), all: Rc::clone(&self.all) }
+    }
+
     pub(crate) fn held(&self) -> usize {
-        self.0.get()
+        self.own.get()
+    }
+
+    pub(crate) fn held_by_all(&self) -> usize {
+        self.all.get()
+    }
+
+    fn add(&self, len: usize) {
+        self.own.set(self.own.get() + len);
+        self.all.set(self.all.get() + len);
+    }
+
+    fn remove(&self, len: usize) {
+        self.own.set(self.own.get() - len);
+        self.all.set(self.all.get() - len);
     }
 }
 
@@ -53,13 +75,13 @@ pub(crate) struct Hold {
 impl Hold {
     fn release(&self, len: usize) {
         self.len.set(self.len.get() - len);
-        self.gauge.0.set(self.gauge.held() - len);
+        self.gauge.remove(len);
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.gauge.0.set(self.gauge.held() - self.len.get());
+        self.gauge.remove(self.len.get());
     }
 }
 
@@ -87,7 +109,7 @@ impl Chunk {
     /// A part of a body, which counts until quiche has let go of it.
     pub(crate) fn held(bytes: Bytes, gauge: &Gauge) -> Self {
         let len = bytes.len() + OVERHEAD;
-        gauge.0.set(gauge.held() + len);
+        gauge.add(len);
         Self::Shared(bytes, Some(Rc::new(Hold { gauge: gauge.clone(), len: Cell::new(len) })))
     }
 
@@ -201,7 +223,12 @@ mod tests {
         drop(part);
         assert!(!watch.is_kept());
         assert_eq!(gauge.held(), 10 + OVERHEAD);
+        let neighbour = gauge.another();
+        let theirs = Chunk::held(Bytes::from_static(&[0; 20]), &neighbour);
+        assert_eq!((neighbour.held(), gauge.held_by_all()), (20 + OVERHEAD, 30 + 2 * OVERHEAD));
         drop(other);
-        assert_eq!(gauge.held(), 0);
+        assert_eq!((gauge.held(), gauge.held_by_all()), (0, neighbour.held()));
+        drop(theirs);
+        assert_eq!((neighbour.held(), gauge.held_by_all()), (0, 0));
     }
 }

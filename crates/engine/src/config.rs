@@ -195,6 +195,11 @@ pub struct Limits {
     /// Bytes of bodies kept for one connection until its peer has acknowledged them and all before them on their
     /// streams: 3 MiB, which carry 240 Mbit/s over 100 ms; at least 4096. The peer's windows are no bound: it chooses them.
     pub send_buffer: usize,
+    /// Bytes of bodies kept for all connections of a worker together, from which on each may keep no more than
+    /// [`send_buffer_least`](Self::send_buffer_least): 32 MiB. Many downloads at once then share what few may have alone.
+    pub send_buffer_total: usize,
+    /// What each connection may keep in any case, up to [`send_buffer`](Self::send_buffer): 256 KiB; at least 4096.
+    pub send_buffer_least: usize,
     /// Connection IDs that the peer may have for us and we for it: 8, at least 2 and at most 63.
     ///
     /// Also the number of addresses at which one client is heard in the life of a connection: quiche lets go of a path
@@ -253,6 +258,8 @@ impl Default for Limits {
             connection_window: 3 << 19,
             max_connection_window: 3 << 20,
             send_buffer: 3 << 20,
+            send_buffer_total: 32 << 20,
+            send_buffer_least: 256 << 10,
             active_connection_ids: 8,
             connection_ids_per_turn: 8,
             datagram_receive_queue: 0,

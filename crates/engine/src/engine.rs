@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use lorraine_proto::{Code, Role};
 
 use crate::accept::{Door, Stray};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Gauge};
 use crate::cid::{CidGenerator, CidKey, Owner};
 use crate::config::EngineConfig;
 use crate::connection::{Connection, Phase};
@@ -39,6 +39,8 @@ pub struct Engine<P: Protocol> {
     pub(crate) door: Door,
     pub(crate) table: Table<Connection<P>>,
     pub(crate) deadlines: Deadlines,
+    /// What is kept of the bodies of all connections.
+    held: Gauge,
     /// Connections by the token with which their peer would reset them.
     pub(crate) peer_resets: HashMap<[u8; 16], ConnectionKey>,
     /// Connections to which something happened.
@@ -104,6 +106,7 @@ impl<P: Protocol> Engine<P> {
             door: Door::new(&config),
             table: Table::new(),
             deadlines: Deadlines::default(),
+            held: Gauge::default(),
             peer_resets: HashMap::new(),
             work: VecDeque::new(),
             current: None,
@@ -323,7 +326,7 @@ impl<P: Protocol> Engine<P> {
             inner.set_qlog(log, "lorraine".into(), inner.trace_id().into());
         }
         let until = self.turn.now + self.config.limits.handshake_timeout;
-        let quic = Quic::new(inner, &self.config.limits, payload, self.config.path_mtu_discovery);
+        let quic = Quic::new(inner, &self.config.limits, payload, self.config.path_mtu_discovery, self.held.another());
         let key = self.table.insert(Connection::new(quic, peer, local, until));
         self.door.half_open += 1;
         self.counters.connections_opened += 1;

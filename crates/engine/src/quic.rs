@@ -93,6 +93,9 @@ pub struct Quic {
     /// What is kept of bodies, and how much that may be.
     held: Gauge,
     send_buffer: usize,
+    /// What of all connections together is much, and how much of each may be kept then.
+    send_buffer_total: usize,
+    send_buffer_least: usize,
     /// The least that the peer may send before any is read.
     connection_window: usize,
     /// Whether that was too much for a writer since this was last asked.
@@ -100,8 +103,15 @@ pub struct Quic {
 }
 
 impl Quic {
-    /// `payload` is the largest that may be sent; whether it is searched for is as quiche was told.
-    pub(crate) fn new(inner: quiche::Connection<Buffers>, limits: &Limits, payload: usize, searches: bool) -> Self {
+    /// `payload` is the largest that may be sent; whether it is searched for is as quiche was told. `held` counts what is
+    /// kept of its bodies.
+    pub(crate) fn new(
+        inner: quiche::Connection<Buffers>,
+        limits: &Limits,
+        payload: usize,
+        searches: bool,
+        held: Gauge,
+    ) -> Self {
         let side = u64::from(inner.is_server());
         let home = active_path(&inner).expect("a connection begins with a path");
         Self {
@@ -126,8 +136,10 @@ impl Quic {
             datagrams: DatagramQueues::new(limits),
             ends: Ends::default(),
             taken: 0,
-            held: Gauge::default(),
+            held,
             send_buffer: limits.send_buffer.max(SEND_BUFFER_MIN),
+            send_buffer_total: limits.send_buffer_total,
+            send_buffer_least: limits.send_buffer_least.max(SEND_BUFFER_MIN),
             connection_window: usize::try_from(limits.connection_window).unwrap_or(usize::MAX),
             held_back: false,
         }
@@ -171,7 +183,10 @@ impl Quic {
 
     /// How much more may be kept.
     fn room_held(&self) -> usize {
-        self.send_buffer.saturating_sub(self.held.held())
+        // What one always may keep has its own acknowledgements come, which wake who waits.
+        let is_much = self.held.held_by_all() >= self.send_buffer_total;
+        let bound = if is_much { self.send_buffer.min(self.send_buffer_least) } else { self.send_buffer };
+        bound.saturating_sub(self.held.held())
     }
 
     /// Whether [`Limits::send_buffer`](crate::Limits::send_buffer) was in anybody's way since this was last asked.

@@ -53,6 +53,29 @@ fn no_more_is_kept_than_the_send_buffer_allows_however_much_the_peer_would_take(
 }
 
 #[test]
+fn where_all_connections_keep_much_each_keeps_the_least() {
+    let least = 4096;
+    let limits = Limits { send_buffer_total: 8_000, send_buffer_least: least, ..Limits::default() };
+    let (mut pair, client, first) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
+    let other = pair.connect();
+    pair.settle();
+    let second = pair.server.keys().find(|key| *key != first).unwrap();
+    let streams = [(client, first), (other, second)]
+        .map(|(client, server)| (server, silent_stream(&mut pair, client, server, b"request")));
+    let bytes = Bytes::from(pattern(1 << 20));
+    let taken = |pair: &mut Pair, (server, id): (ConnectionKey, StreamId)| {
+        pair.server.with(server, |_, quic| quic.send_bytes(id, &mut bytes.clone(), false)).unwrap().unwrap()
+    };
+    // One takes as much as its congestion window does, the other then the least.
+    assert!(taken(&mut pair, streams[0]) > 8_000);
+    let beside = taken(&mut pair, streams[1]);
+    assert!((least / 2..=least).contains(&beside), "{beside}");
+    assert_eq!(taken(&mut pair, streams[1]), 0);
+    pair.settle();
+    assert!(taken(&mut pair, streams[1]) > 8_000, "all was acknowledged");
+}
+
+#[test]
 fn connection_is_clogged_while_half_of_its_window_is_unread() {
     let limits = Limits { stream_window: 100_000, connection_window: 200_000, ..Limits::default() };
     let (mut pair, client, server) = Pair::established(EngineConfig { limits, ..EngineConfig::default() });
