@@ -81,7 +81,8 @@ function pem(value: PEM): Uint8Array {
   if (value instanceof Uint8Array) return value;
   const { name } = value as { name?: string };
   if (value instanceof Blob && typeof name === "string") return readFileSync(name);
-  const bytes = Bun.peek((value as Blob).bytes());
-  if (bytes instanceof Promise) throw new TypeError("lorraine: PEM must be text, bytes, or Bun.file(path)");
+  // Of what has failed, `peek` gives the error.
+  const bytes: unknown = Bun.peek((value as Blob).bytes());
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("lorraine: PEM must be text, bytes, or Bun.file(path)");
   return bytes;
 }

@@ -74,8 +74,9 @@ export function send(exchange: Exchange, answer: Answer): Promise<void> | void {
  * wrong `false` would cost only time, a wrong `true` only that the body is gathered before it is sent.
  */
 function isAtHand(response: Response): boolean {
+  if (!COUNTS || response.bodyUsed) return false;
   const more = memoryOf(response) - BARE;
-  return COUNTS && more > 0 && !response.bodyUsed && more > response.url.length + 2 * response.statusText.length;
+  return more > 0 && more > response.url.length + 2 * response.statusText.length;
 }
 
 /** The rest of a body comes as it comes; `pending` is a read that is under way. */

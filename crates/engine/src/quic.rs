@@ -21,7 +21,8 @@
 //!   that frame from a late one.) On a stream one way even that is impossible: it is never forgotten, and costs the
 //!   peer one of the streams it may open. So few of a connection are stopped ([`UNI_STOPS_MAX`]); of the others, and of
 //!   those whose type nobody knows (RFC 9114 §6.2 allows either), what comes is dropped.
-//! - An end that is written by itself may be lost; [`ends`] says when, and keeps it until it is safe.
+//! - An end that is written by itself may be lost; [`ends`] says when, and keeps it until that is
+//!   unlikely.
 //! - quiche's low watermark (`stream_writable(id, n)`) is not used above 1: it stays after the write it was meant
 //!   for, and a stream with exactly `n` bytes of credit left is then never reported. A stream that has some room, but
 //!   less than was wanted, waits in a list here, looked through once a turn.

@@ -106,7 +106,8 @@ impl<P: Protocol> Engine<P> {
         }
         let (full, most) = connection.quic.packet_sizes();
         // Without room for a probe quiche sends none.
-        let may_search = connection.packets_sent >= SEARCH_AFTER || connection.quic.takes_datagrams();
+        let may_search = connection.packets_sent >= SEARCH_AFTER
+            || limits.datagram_send_queue > 0 && connection.quic.takes_datagrams();
         let most = if may_search { most } else { full };
         let paced = self.config.is_paced().then_some(now + PACING_SLACK);
         connection.held_until = None;
