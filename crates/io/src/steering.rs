@@ -149,17 +149,25 @@ mod program {
         sock_filter { code: code as u16, jt, jf, k }
     }
 
+    /// libc's `sock_fprog` with its padding written out: the kernel is handed that too, and memory checkers complain of bytes
+    /// that nobody wrote.
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        padding: [u16; size_of::<usize>() / 2 - 1],
+        filter: *const sock_filter,
+    }
+
+    const _: () = assert!(size_of::<Program>() == size_of::<libc::sock_fprog>());
+
     pub(super) fn attach(program: &[sock_filter], socket: &Socket) -> io::Result<()> {
-        // Zeroed for the padding, which the kernel is handed too and memory checkers complain of.
-        // SAFETY: a number and a pointer may be zero.
-        let mut handed: libc::sock_fprog = unsafe { std::mem::zeroed() };
-        handed.len = program.len() as u16;
-        handed.filter = program.as_ptr().cast_mut();
-        let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
+        let padding = [0; size_of::<usize>() / 2 - 1];
+        let handed = Program { len: program.len() as u16, padding, filter: program.as_ptr() };
+        let len = size_of::<Program>() as libc::socklen_t;
         let fd = socket.as_fd().as_raw_fd();
         let name = libc::SO_ATTACH_REUSEPORT_CBPF;
-        // SAFETY: the descriptor is open (borrowed); the pointer is to a live sock_fprog of the length given, and the
-        // kernel only reads the `len` instructions it points to, which live as long as the slice.
+        // SAFETY: the descriptor is open (borrowed); the pointer is to a live Program, which is laid out as sock_fprog and of
+        // the length given, and the kernel only reads the `len` instructions it points to, which live as long as the slice.
         let result = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, (&raw const handed).cast(), len) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
